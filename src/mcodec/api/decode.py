@@ -1,0 +1,149 @@
+"""Runs back to arrays: the container's reader and the codecs, joined."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from mcodec.codec.base import CANONICAL, Codec, NeedAllPlanesError, Partner, View
+from mcodec.errors import FormatError, UsageError
+from mcodec.types import numpy_dtype
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from mcodec.container.reader import ContainerReader
+
+
+class RunDecoder:
+    """Decodes blocks of one run; may be used from several threads.
+
+    Parameters
+    ----------
+    reader
+        The open file.
+    run
+        The run's index.
+    view
+        Canonical, or a derived decode.
+    """
+
+    def __init__(self, reader: ContainerReader, run: int, view: View = CANONICAL) -> None:
+        self._reader = reader
+        self._run = run
+        self.spec = reader.runs[run]
+        codec = reader.codec(run)
+        assert isinstance(codec, Codec)
+        self._codec = codec
+        if reader.levels is not None:  # a file that is cut off gives what planes it has
+            planes = reader.levels if view.planes is None else min(view.planes, reader.levels)
+            view = replace(view, planes=planes)
+        self._view = view
+        self._partner = self._find_partner() if view.dither else None
+        _, streams = reader.read_streams(run, -1)
+        with self._place("head"):
+            self._head = codec.decode_head(self.spec, streams)
+
+    def empty(self, n: int) -> NDArray[Any]:
+        """Return room for n elements."""
+        import numpy as np
+
+        return np.empty(n, numpy_dtype(self.spec.dtype))
+
+    def block(self, block: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Decode a block, into `out` (its length, the run's dtype) if given."""
+        start, stop = self.spec.span(block)
+        if out is None:
+            out = self.empty(stop - start)
+        level, whole = self._level()
+        mode, streams = self._reader.read_streams(self._run, block, level)
+        partner = self._partner_block(block)
+        with self._place(f"block {block}"):
+            try:
+                self._codec.decode(
+                    self.spec, block, mode, streams, self._head, out, self._view, partner
+                )
+            except NeedAllPlanesError:
+                mode, streams = self._reader.read_streams(self._run, block, whole)
+                streams = [_zero_if_missing(stream) for stream in streams]
+                self._codec.decode(
+                    self.spec, block, mode, streams, self._head, out, self._view, partner
+                )
+        return out
+
+    def range(self, start: int, stop: int, out: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Yield (block, its part of `out`) for the blocks of elements [start, stop)."""
+        size = self.spec.block
+        for block in range(start // size, -(-stop // size)):
+            low, high = self.spec.span(block)
+            low, high = max(low, start), min(high, stop)
+            yield block, out[low - start : high - start]
+
+    def fill(self, start: int, block: int, part: NDArray[Any]) -> None:
+        """Decode the part of a block that `range(start, …)` named."""
+        low, high = self.spec.span(block)
+        if part.size == high - low:
+            self.block(block, part)
+        else:
+            skip = max(0, start - low)
+            part[:] = self.block(block)[skip : skip + part.size]
+
+    def _level(self) -> tuple[int | None, int | None]:
+        """Return the level to read at first, and the highest one that is there."""
+        level, whole = self._codec.level(self._view), self._reader.levels
+        if whole is not None:
+            level = whole if level is None else min(level, whole)
+        return level, whole
+
+    def _find_partner(self) -> int | None:
+        for pair in self._reader.manifest.pairs:
+            if self._run in pair[:-1]:
+                return pair[pair.index(self._run) + 1]
+        return None
+
+    def _partner_block(self, block: int) -> Partner | None:
+        if self._partner is None:
+            return None
+        codec = self._reader.codec(self._partner)
+        assert isinstance(codec, Codec)
+        mode, streams = self._reader.read_streams(self._partner, block, self._reader.levels)
+        return Partner(codec, mode, streams)
+
+    def _place(self, where: str) -> _Place:
+        return _Place(f"run {self._run}, {where}")
+
+
+class _Place:
+    """Says in an error where it happened."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, FormatError):
+            error.at(self._where)
+
+
+def _zero_if_missing(stream: Any) -> Any:
+    """Planes that a cut-off file does not hold count as zero."""
+    from mcodec.types import Fill
+
+    return Fill(0, 0) if stream is None else stream
+
+
+def check_view(reader: ContainerReader, runs: set[int], view: View, task: str) -> None:
+    """Refuse a view that no run of a task can give."""
+    if view.planes is not None and view.planes < 0:
+        raise UsageError(f"planes must be 0 or more, not {view.planes}")
+    if view.dither:
+        if view.planes is not None or view.midpoint:
+            raise UsageError("dither takes all planes: leave out planes and midpoint")
+        firsts = {run for pair in reader.manifest.pairs for run in pair[:-1]}
+        if not firsts & runs:
+            message = f"task {task!r} has no fused partner behind it to dither with"
+            raise UsageError(message)

@@ -1,0 +1,150 @@
+"""Arrays to coded blocks, with digests and the measured error (design, section 5)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from blake3 import blake3
+
+from mcodec.api.planning import is_lossless
+from mcodec.codec import coder
+from mcodec.codec.base import patterns
+from mcodec.container.writer import Part
+from mcodec.types import numpy_dtype
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from mcodec.api.planning import Coding, RunPlan
+    from mcodec.container.manifest import Errors
+    from mcodec.formats.base import TensorSource
+
+Stats = tuple[float, float, float]  # max |error|, sum of error², sum of weight²
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedBlock:
+    """One block of one run: its streams, and what the certificate needs of it."""
+
+    part: Part
+    source: Any = None  # the block's source values, for the digest
+    decoded: Any = None  # what it decodes to, where that differs
+    stats: tuple[tuple[int, Stats], ...] = ()  # member, error of its part in this block
+
+
+class RunEncoder:
+    """Encodes the blocks of one run, from any thread, and sums up its certificate, in order."""
+
+    def __init__(
+        self,
+        number: int,
+        plan: RunPlan,
+        source: TensorSource,
+        codings: Sequence[Coding],
+        *,
+        planes_only: bool,
+    ) -> None:
+        self.number = number
+        self.plan = plan
+        self._source = source
+        self._planes_only = planes_only
+        self._lossless = is_lossless(plan.codec)
+        surveys = [codings[index].survey for index in plan.members]
+        self._head, self._head_streams = plan.codec.encode_head(plan.spec, surveys)
+        self._source_digest = blake3()
+        self._digest = blake3()
+        self._stats: list[Stats] = [(0.0, 0.0, 0.0)] * len(plan.members)
+
+    def encode(self, block: int) -> EncodedBlock:
+        """Read, encode and, where the codec is lossy, decode a block (block -1: the head)."""
+        plan = self.plan
+        if block < 0:
+            specs = plan.codec.head_streams(plan.spec)
+            return EncodedBlock(Part(self.number, 0, specs, self._head_streams))
+        values = self._read(block)
+        mode, coded = plan.codec.encode(
+            plan.spec, block, values, self._head, planes_only=self._planes_only
+        )
+        specs = plan.codec.block_streams(plan.spec, block, mode) or ()
+        part = Part(self.number, mode, specs, coded)
+        if self._lossless:
+            return EncodedBlock(part, values)
+        decoded = self._empty(values.size)
+        streams = [coder.decode(stream) for stream in coded]
+        plan.codec.decode(plan.spec, block, mode, streams, self._head, decoded)
+        return EncodedBlock(part, values, decoded, self._measure(block, values, decoded))
+
+    def take(self, block: EncodedBlock) -> None:
+        """Add a block, in order, to the digests and the certificate."""
+        if block.source is None:
+            return
+        self._source_digest.update(block.source.view("u1"))
+        if block.decoded is None:
+            return
+        self._digest.update(block.decoded.view("u1"))
+        for member, stats in block.stats:
+            peak, noise, signal = self._stats[member]
+            self._stats[member] = (
+                peak if peak >= stats[0] else stats[0],  # keeps a NaN of either
+                noise + stats[1],
+                signal + stats[2],
+            )
+
+    def certificate(self) -> tuple[str, str | None, Errors | None]:
+        """Return the run's digest, its source's and the members' errors, as the manifest has them."""
+        source = self._source_digest.hexdigest()
+        if self._lossless:
+            return source, None, None
+        errors: Errors = [
+            stats if all(math.isfinite(x) for x in stats) else None for stats in self._stats
+        ]
+        return self._digest.hexdigest(), source, errors
+
+    def _empty(self, n: int) -> NDArray[Any]:
+        import numpy as np
+
+        return np.zeros(n, numpy_dtype(self.plan.dtype))
+
+    def _read(self, block: int) -> NDArray[Any]:
+        """Return a block's values; the gaps between members are zero."""
+        spec = self.plan.spec
+        first, last = spec.span(block)
+        if len(spec.shapes) == 1:
+            return self._source.read(self.plan.members[0], first, last)
+        values = self._empty(last - first)
+        for index, start, size in zip(self.plan.members, spec.starts, spec.sizes, strict=True):
+            low, high = max(start, first), min(start + size, last)
+            if low < high:
+                part = self._source.read(index, low - start, high - start)
+                values[low - first : high - first] = part
+        return values
+
+    def _measure(
+        self, block: int, values: NDArray[Any], decoded: NDArray[Any]
+    ) -> tuple[tuple[int, Stats], ...]:
+        return tuple(
+            (member, error_stats(self.plan.dtype, values[part], decoded[part]))
+            for member, part in member_parts(self.plan.spec, block)
+        )
+
+
+def member_parts(spec: Any, block: int) -> list[tuple[int, slice]]:
+    """Return the members that have elements in a block, and where in the block."""
+    first, last = spec.span(block)
+    parts = []
+    for member, (start, size) in enumerate(zip(spec.starts, spec.sizes, strict=True)):
+        low, high = max(start, first), min(start + size, last)
+        if low < high:
+            parts.append((member, slice(low - first, high - first)))
+    return parts
+
+
+def error_stats(dtype: str, source: NDArray[Any], decoded: NDArray[Any]) -> Stats:
+    """Return max |error|, sum of error² and sum of weight², in float64 and one fixed order."""
+    from mcodec.codec import kernels
+
+    return kernels.error_stats(dtype, patterns(source), patterns(decoded))

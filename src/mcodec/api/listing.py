@@ -1,0 +1,206 @@
+"""What a file holds: the figures of `ls` and `info` (issue: "The command line").
+
+`list_tasks` needs no NumPy, so that `mcodec ls` starts fast.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from mcodec.types import TensorSpec, itemsize
+
+if TYPE_CHECKING:
+    from mcodec.container.manifest import Task
+    from mcodec.container.reader import ContainerReader
+    from mcodec.container.rows import Row
+
+CODERS: Final = ("fill", "raw", "zstd")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """One task in a listing.
+
+    ``source_bytes`` counts arrays only; ``stored_bytes`` the streams of the task, those that several
+    tasks share with the first of them.
+    """
+
+    name: str
+    tensors: int
+    parameters: int
+    source_bytes: int
+    stored_bytes: int
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Stored bits for each parameter."""
+        return 8 * self.stored_bytes / self.parameters if self.parameters else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the keys that `ls --json` promises."""
+        return {
+            "name": self.name,
+            "tensors": self.tensors,
+            "parameters": self.parameters,
+            "source_bytes": self.source_bytes,
+            "stored_bytes": self.stored_bytes,
+            "bits_per_weight": round(self.bits_per_weight, 4),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRow:
+    """One stream of a tensor, over all its blocks."""
+
+    name: str
+    coder: str
+    raw_bytes: int
+    stored_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRow:
+    """One tensor in `info`: its codec, streams and certificate."""
+
+    spec: TensorSpec
+    codec: dict[str, Any]
+    streams: tuple[StreamRow, ...]
+    max_abs_error: float | None
+    sqnr_db: float | None
+
+    @property
+    def stored_bytes(self) -> int:
+        """The bytes of its streams in the file."""
+        return sum(stream.stored_bytes for stream in self.streams)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the keys that `info --json` promises."""
+        return {
+            "name": self.spec.name,
+            "shape": list(self.spec.shape),
+            "dtype": self.spec.dtype,
+            "codec": codec_string(self.codec),
+            "streams": [
+                {
+                    "name": stream.name,
+                    "coder": stream.coder,
+                    "raw_bytes": stream.raw_bytes,
+                    "stored_bytes": stream.stored_bytes,
+                }
+                for stream in self.streams
+            ],
+            "max_abs_error": self.max_abs_error,
+            "sqnr_db": self.sqnr_db,
+        }
+
+
+def list_tasks(reader: ContainerReader) -> list[TaskRow]:
+    """Return a row for each task."""
+    counted: set[int] = set()
+    rows = []
+    for task in reader.manifest.tasks:
+        parameters = source = stored = 0
+        for tensor in task.tensors:
+            spec = reader.runs[tensor.run]
+            size = spec.sizes[tensor.member]
+            parameters += size
+            source += size * itemsize(spec.dtype)
+            if tensor.run not in counted:
+                counted.add(tensor.run)
+                stored += sum(row.stored for row in _all_rows(reader, tensor.run))
+        rows.append(TaskRow(task.name, len(task.tensors), parameters, source, stored))
+    return rows
+
+
+def _all_rows(reader: ContainerReader, run: int) -> list[Row]:
+    return [
+        row for block in range(-1, reader.runs[run].blocks) for row in reader.rows(run, block)
+    ]
+
+
+def list_tensors(reader: ContainerReader, task: Task) -> list[TensorRow]:
+    """Return a row for each tensor of a task; a shared run's streams are split by elements."""
+    streams: dict[int, list[StreamRow]] = {}
+    rows = []
+    for tensor in task.tensors:
+        run = reader.manifest.runs[tensor.run]
+        spec = reader.runs[tensor.run]
+        if tensor.run not in streams:
+            streams[tensor.run] = _streams(reader, tensor.run)
+        before = sum(spec.sizes[: tensor.member])
+        size, total = spec.sizes[tensor.member], sum(spec.sizes)
+        own = tuple(
+            StreamRow(
+                stream.name,
+                stream.coder,
+                _share(stream.raw_bytes, before, size, total),
+                _share(stream.stored_bytes, before, size, total),
+            )
+            for stream in streams[tensor.run]
+        )
+        error = run.errors[tensor.member] if run.errors is not None else (0.0, 0.0, 0.0)
+        rows.append(
+            TensorRow(
+                TensorSpec(tensor.name, spec.dtype, spec.shapes[tensor.member]),
+                reader.manifest.codecs[run.codec],
+                own,
+                None if error is None else error[0],
+                None if error is None else sqnr_db(error[2], error[1]),
+            )
+        )
+    return rows
+
+
+def _share(amount: int, before: int, size: int, total: int) -> int:
+    """Split an amount by elements so that the shares of all members add up to it."""
+    if not total:
+        return 0
+    return amount * (before + size) // total - amount * before // total
+
+
+def _streams(reader: ContainerReader, run: int) -> list[StreamRow]:
+    """Return a run's streams, summed over its blocks, in the order of first appearance."""
+    raw: dict[str, int] = {}
+    stored: dict[str, int] = {}
+    coders: dict[str, set[int]] = {}
+    for block in range(-1, reader.runs[run].blocks):
+        for row in reader.rows(run, block):
+            specs = reader.specs(run, block, row.mode)[row.first : row.first + row.streams]
+            for spec in specs:
+                length = row.raw if len(specs) == 1 else spec.length
+                raw[spec.name] = raw.get(spec.name, 0) + length
+                kept = row.stored if len(specs) == 1 else min(length, row.stored)
+                stored[spec.name] = stored.get(spec.name, 0) + kept
+                coders.setdefault(spec.name, set()).add(row.coder)
+    return [
+        StreamRow(name, "+".join(CODERS[c] for c in sorted(coders[name])), raw[name], stored[name])
+        for name in raw
+    ]
+
+
+def sqnr_db(signal: float, noise: float) -> float | None:
+    """Return 10 log10 of signal over noise; None where there is no error."""
+    if noise == 0 or signal == 0:
+        return None
+    return 10 * math.log10(signal / noise)
+
+
+def codec_string(config: dict[str, Any]) -> str:
+    """Write a configuration as people type it: ``bfp(bits=12,…)``, defaults left out."""
+    options = []
+    for key, value in config.items():
+        if key == "id" or _DEFAULTS.get(key) == value:
+            continue
+        text = codec_string(value) if isinstance(value, dict) else f"{value}"
+        options.append(f"{key}={text}")
+    return config["id"] + (f"({','.join(options)})" if options else "")
+
+
+_DEFAULTS: Final = {
+    "rounding": "nearest",
+    "scope": "tensor",
+    "signs": "full",
+    "reconstruct": "low",
+}

@@ -1,0 +1,103 @@
+"""What can be packed: model files by path, and mappings of names to arrays."""
+
+from __future__ import annotations
+
+import os
+import string
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from mcodec.errors import UsageError
+from mcodec.types import TensorSpec, dtype_name, numpy_dtype
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mcodec.formats.base import TensorSource
+
+PathLike = str | os.PathLike[str]
+Arrays = Mapping[str, Any]
+Sources = PathLike | Sequence[PathLike] | Mapping[str, PathLike | Arrays]
+
+_LETTERS: Final = string.ascii_uppercase
+
+
+class ArraySource:
+    """A mapping of names to arrays, as a source."""
+
+    format = "arrays"
+
+    def __init__(self, arrays: Arrays) -> None:
+        import numpy as np
+
+        self._arrays = [(str(name), np.asarray(array)) for name, array in arrays.items()]
+        self.tensors = [_spec(name, array) for name, array in self._arrays]
+        self.metadata: Mapping[str, str] = {}
+
+    def skeleton(self) -> bytes:
+        """Arrays have nothing besides."""
+        return b""
+
+    def read(self, index: int, start: int, stop: int) -> NDArray[Any]:
+        """Return elements [start, stop) in C order, little-endian."""
+        import numpy as np
+
+        spec, array = self.tensors[index], self._arrays[index][1]
+        if array.flags.c_contiguous:
+            part = array.reshape(-1)[start:stop]
+        else:
+            part = array.flat[start:stop]  # a copy of this part only
+        target = numpy_dtype(spec.dtype)
+        if part.dtype.byteorder == ">" or (part.dtype.kind == "c" and not part.dtype.isnative):
+            part = part.byteswap().view(part.dtype.newbyteorder("<"))
+        return np.array(part, order="C").view(target)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def _spec(name: str, array: NDArray[Any]) -> TensorSpec:
+    dtype = dtype_name(array.dtype)
+    if dtype is None:
+        message = f"tensor {name!r} has dtype {array.dtype}; only numbers and bytes can be packed"
+        raise UsageError(message)
+    return TensorSpec(name, dtype, tuple(array.shape))
+
+
+def open_source(source: PathLike | Arrays) -> TensorSource:
+    """Open one model: a path by its format, or a mapping of arrays."""
+    if isinstance(source, Mapping):
+        return ArraySource(source)
+    from mcodec.formats import registry
+
+    return registry.open_source(os.fspath(source))
+
+
+def name_sources(sources: Sources) -> dict[str, PathLike | Arrays]:
+    """Give every source its task name: those of a mapping, else A, B, C, …
+
+    Raises
+    ------
+    UsageError
+        There is none, or a name is empty.
+    """
+    if isinstance(sources, Mapping):
+        named: dict[str, PathLike | Arrays] = dict(sources)
+        if any(not name for name in named):
+            raise UsageError("a task has an empty name")
+    else:
+        several = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+        named = {default_name(index): source for index, source in enumerate(several)}
+    if not named:
+        raise UsageError("nothing to pack: give at least one model")
+    return named
+
+
+def default_name(index: int) -> str:
+    """Return A, B, …, Z, AA, AB, … for 0, 1, …"""
+    name = ""
+    index += 1
+    while index:
+        index, letter = divmod(index - 1, len(_LETTERS))
+        name = _LETTERS[letter] + name
+    return name

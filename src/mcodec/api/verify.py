@@ -1,0 +1,225 @@
+"""`verify`: hashes and padding; digests of what decodes; equality with the sources."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from blake3 import blake3
+
+from mcodec.api import sources as inputs
+from mcodec.api.decode import RunDecoder
+from mcodec.api.encode import Stats, error_stats
+from mcodec.api.handle import open as open_file
+from mcodec.api.progress import Progress, no_progress
+from mcodec.engine import map_ordered, workers
+from mcodec.errors import FormatError, UsageError
+from mcodec.types import BLOCK, FLOATS, itemsize
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Mapping
+    from concurrent.futures import Executor
+
+    from mcodec.api.handle import File
+    from mcodec.container.manifest import Task
+    from mcodec.formats.base import TensorSource
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One way in which a task is not its source."""
+
+    task: str
+    tensor: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What `verify` saw; `differences` is empty unless a source was given and differs."""
+
+    path: str
+    chunks: int
+    runs: int
+    deep: bool
+    compared: tuple[str, ...]
+    differences: tuple[Difference, ...]
+
+
+def verify(
+    path: str | os.PathLike[str],
+    *,
+    deep: bool = False,
+    against: inputs.Sources | None = None,
+    jobs: int | None = None,
+    max_decoded: int | None = None,
+    progress: Progress = no_progress,
+) -> VerifyReport:
+    """Check every chunk's hash and the padding; on request what it decodes to.
+
+    Parameters
+    ----------
+    path
+        The `.mc` file.
+    deep
+        Decode every run and compare it with its digest.
+    against
+        Sources by task name; a list or a single path stands for the tasks in their order. Each task
+        must equal its source bit for bit, or be off by exactly the error that its certificate says.
+    jobs, max_decoded, progress
+        As in `unpack`.
+
+    Raises
+    ------
+    FormatError
+        The file is damaged; the first damage that is found.
+    """
+    with ExitStack() as stack:
+        file = stack.enter_context(open_file(path, jobs=1, max_decoded=max_decoded))
+        executor = stack.enter_context(workers(jobs))
+        reader = file.reader
+        compared = _tasks_against(file, against)
+        reader.check_padding()
+        total = sum(spec.nbytes for spec in reader.runs)
+        done = chunks = 0
+        for run, spec in enumerate(reader.runs):
+            blocks = [(run, block) for block in range(-1, spec.blocks)]
+            check = _DeepCheck(file, run) if deep else None
+            work = check.block if check else file.reader.read_streams
+            for (_, block), result in zip(
+                blocks,
+                map_ordered(executor, lambda item, work=work: work(*item), blocks),
+                strict=True,
+            ):
+                chunks += len(reader.rows(run, block))
+                if check is not None:
+                    check.take(result)
+                start, stop = spec.span(block)
+                done += (stop - start) * itemsize(spec.dtype)
+                progress(done, total)
+            if check is not None:
+                check.finish()
+        differences: list[Difference] = []
+        for name, source in compared.items():
+            differences += _compare(file, name, source, executor)
+    return VerifyReport(
+        str(path), chunks, len(reader.runs), deep, tuple(compared), tuple(differences)
+    )
+
+
+class _DeepCheck:
+    """Decodes one run in order, and compares its digest."""
+
+    def __init__(self, file: File, run: int) -> None:
+        self._reader = file.reader
+        self._run = run
+        self._decoder = RunDecoder(file.reader, run)
+        self._digest = blake3()
+
+    def block(self, run: int, block: int) -> Any:
+        """Decode a block; the head has been read already."""
+        return self._decoder.block(block) if block >= 0 else None
+
+    def take(self, values: Any) -> None:
+        """Hash a block, in order."""
+        if values is not None:
+            self._digest.update(values.view("u1"))
+
+    def finish(self) -> None:
+        """Compare the digest."""
+        if self._digest.hexdigest() != self._reader.manifest.runs[self._run].digest:
+            raise FormatError(
+                "what it decodes to does not match its digest",
+                code="digest_mismatch",
+                where=f"{self._reader.name}: run {self._run}",
+            )
+
+
+def _tasks_against(
+    file: File, against: inputs.Sources | None
+) -> Mapping[str, inputs.PathLike | inputs.Arrays]:
+    """Give each source its task."""
+    if against is None:
+        return {}
+    named = inputs.name_sources(against)
+    by_name = hasattr(against, "keys")
+    if not by_name:
+        if len(named) > len(file.tasks):
+            message = f"{len(named)} sources to compare, but the file holds {len(file.tasks)} tasks"
+            raise UsageError(message)
+        named = dict(zip(file.tasks, named.values(), strict=False))
+    for name in named:
+        file.entry(name)
+    return named
+
+
+def _compare(
+    file: File, name: str, source: inputs.PathLike | inputs.Arrays, executor: Executor | None
+) -> Iterator[Difference]:
+    """Yield what differs between a task and its source."""
+    entry = file.entry(name)
+    task = file.task(name)
+    model = inputs.open_source(source)
+    try:
+        theirs = {spec.name: index for index, spec in enumerate(model.tensors)}
+        for tensor in task:
+            if tensor not in theirs:
+                yield Difference(name, tensor, "is not in the source")
+        for tensor, index in theirs.items():
+            if tensor not in task:
+                yield Difference(name, tensor, "is missing from the file")
+                continue
+            what = _compare_tensor(file, entry, tensor, model, index)
+            if what:
+                yield Difference(name, tensor, what)
+        if model.format == entry.format and model.skeleton() != task.skeleton():
+            yield Difference(name, "", "attributes or structure besides the arrays differ")
+        if dict(model.metadata) != task.metadata():
+            yield Difference(name, "", "metadata differs")
+    finally:
+        model.close()
+
+
+def _compare_tensor(
+    file: File, entry: Task, name: str, model: TensorSource, index: int
+) -> str | None:
+    """Return how a tensor differs from its source beyond its certificate, or None."""
+    place = next(tensor for tensor in entry.tensors if tensor.name == name)
+    run = file.reader.manifest.runs[place.run]
+    ours, theirs = file.task(entry.name).spec(name), model.tensors[index]
+    if (ours.dtype, ours.shape) != (theirs.dtype, theirs.shape):
+        return (
+            f"is {ours.dtype}{list(ours.shape)}, the source {theirs.dtype}{list(theirs.shape)}"
+        )
+    decoder = RunDecoder(file.reader, place.run)
+    start = decoder.spec.starts[place.member]
+    size = ours.size
+    different = 0
+    total: Stats = (0.0, 0.0, 0.0)
+    for low in range(0, size, BLOCK):
+        high = min(low + BLOCK, size)
+        values = decoder.empty(high - low)
+        for block, part in decoder.range(start + low, start + high, values):
+            decoder.fill(start + low, block, part)
+        other = model.read(index, low, high)
+        item = values.dtype.itemsize
+        unequal = (values.view("u1") != other.view("u1")).reshape(-1, item).any(axis=1)
+        different += int(unequal.sum())
+        if run.errors is not None and ours.dtype in FLOATS:
+            peak, noise, signal = error_stats(ours.dtype, other, values)
+            total = (
+                total[0] if total[0] >= peak else peak,
+                total[1] + noise,
+                total[2] + signal,
+            )
+    if run.errors is None:
+        return f"differs from the source in {different} of {size} values" if different else None
+    certificate = run.errors[place.member]
+    if certificate is not None and tuple(certificate) != total:
+        return (
+            f"is off by at most {total[0]:.6g} (Σ error² {total[1]:.6g}), but its certificate says "
+            f"{certificate[0]:.6g} (Σ error² {certificate[1]:.6g})"
+        )
+    return None

@@ -1,0 +1,222 @@
+"""What a codec is: a small frozen dataclass that turns blocks into streams and back.
+
+The codec of a run is made from its configuration in the manifest (`registry.from_config`). It must
+be all that decoding needs, besides the streams. Modules of codecs import NumPy and the kernels only
+inside the functions that compute, so that listing a file needs neither.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from mcodec.errors import FormatError, McodecError
+from mcodec.types import Fill
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Self
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mcodec.types import CodedStream, RunSpec, StreamSpec, TensorSpec
+
+    Stream = memoryview | Fill
+
+FLOAT_DTYPES: Final = ("float16", "bfloat16", "float32", "float64")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How a task is to be decoded; the default is the canonical decode.
+
+    Attributes
+    ----------
+    planes : int or None
+        Decode with so many magnitude planes of each run, from the top; None for all.
+    midpoint : bool or None
+        Reconstruct in the middle of what the planes leave open; None for the codec's default.
+    dither : bool
+        Fill the low bits with the top planes of the next task of the pair (paper 001).
+    """
+
+    planes: int | None = None
+    midpoint: bool | None = None
+    dither: bool = False
+
+    @property
+    def canonical(self) -> bool:
+        """Whether digests and certificates speak of this decode."""
+        return self.planes is None and self.midpoint is None and not self.dither
+
+
+CANONICAL: Final = View()
+
+
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """The other run of a pair, for a dithered decode: its codec and one block's streams."""
+
+    codec: Codec
+    mode: int
+    streams: Sequence[Stream | None]
+
+
+class NotCodableError(McodecError):
+    """The values of a tensor cannot be coded so (a NaN in block floating point)."""
+
+
+class NeedAllPlanesError(Exception):
+    """A derived decode of this block needs the planes that were not read."""
+
+
+class Codec(ABC):
+    """The base of all codecs (spec/codecs/README.md)."""
+
+    codec_id: ClassVar[str]
+    lossless: ClassVar[bool] = True
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Make the codec of a configuration; `id` has been taken off it.
+
+        Raises
+        ------
+        CodecConfigError
+            An unknown key, or a value that cannot be.
+        """
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """Return the configuration, with `id`, that `from_config` takes."""
+
+    @abstractmethod
+    def check(self, run: RunSpec) -> None:
+        """Raise CodecConfigError if the codec cannot carry the run."""
+
+    def head_streams(self, run: RunSpec) -> tuple[StreamSpec, ...]:  # noqa: ARG002
+        """Return the streams of the run's head; most codecs have none."""
+        return ()
+
+    @abstractmethod
+    def block_streams(self, run: RunSpec, block: int, mode: int) -> tuple[StreamSpec, ...] | None:
+        """Return the streams of a block in a mode; None for a mode that the codec has not."""
+
+    def survey(self, tensor: TensorSpec, blocks: Iterable[NDArray[Any]]) -> Any:  # noqa: ARG002
+        """Look once over a whole tensor before it is encoded; most codecs need not.
+
+        Raises
+        ------
+        NotCodableError
+            The codec cannot carry these values.
+        """
+        return None
+
+    @property
+    def surveys(self) -> bool:
+        """Whether `survey` has to see the values."""
+        return False
+
+    def encode_head(self, run: RunSpec, surveys: Sequence[Any]) -> tuple[Any, list[CodedStream]]:  # noqa: ARG002
+        """Return what `encode` needs of the members' surveys, and the head's streams."""
+        return None, []
+
+    @abstractmethod
+    def encode(
+        self, run: RunSpec, block: int, values: NDArray[Any], head: Any, *, planes_only: bool
+    ) -> tuple[int, list[CodedStream]]:
+        """Return the mode and the streams of one block.
+
+        Parameters
+        ----------
+        values
+            The block's elements, one-dimensional, little-endian, gaps zero.
+        head
+            What `encode_head` gave.
+        planes_only
+            The run is in a pair or a progressive file: no mode that hides planes.
+        """
+
+    def decode_head(self, run: RunSpec, streams: Sequence[Stream | None]) -> Any:  # noqa: ARG002
+        """Check the head's streams, and return what `encode_head` gave `encode`."""
+        return None
+
+    def level(self, view: View) -> int | None:
+        """Return the highest level that a view needs; None for all."""
+        return view.planes
+
+    @abstractmethod
+    def decode(
+        self,
+        run: RunSpec,
+        block: int,
+        mode: int,
+        streams: Sequence[Stream | None],
+        head: Any,
+        out: NDArray[Any],
+        view: View = CANONICAL,
+        partner: Partner | None = None,
+    ) -> None:
+        """Decode one block into `out`, of the run's dtype and the block's length.
+
+        Streams above `level(view)` may be None.
+
+        Raises
+        ------
+        FormatError
+            ``stream_invalid``: the bytes break the rules of the codec's page.
+        NeedAllPlanesError
+            The view needs streams that are None; call again with all of them.
+        """
+
+
+def invalid(message: str) -> FormatError:
+    """Return the error for a stream that breaks its codec's rules."""
+    return FormatError(message, code="stream_invalid")
+
+
+def plane_bytes(n: int) -> int:
+    """Return the bytes of a bit-plane of n elements."""
+    return -(-n // 8)
+
+
+def patterns(values: NDArray[Any]) -> NDArray[Any]:
+    """View an array of a float dtype as the unsigned integers of its width."""
+    return values.view(f"<u{values.dtype.itemsize}")
+
+
+def as_bytes(stream: Stream | None) -> NDArray[np.uint8]:
+    """Return a stream as an array of bytes."""
+    import numpy as np
+
+    if stream is None:
+        raise NeedAllPlanesError
+    if isinstance(stream, Fill):
+        return np.full(stream.length, stream.value, np.uint8)
+    return np.frombuffer(stream, np.uint8)
+
+
+def as_plane(stream: Stream | None, n: int) -> NDArray[np.uint8] | None:
+    """Return a bit-plane of n elements as kernels take it: None where all bits are zero."""
+    if stream is None or (isinstance(stream, Fill) and stream.value == 0):
+        return None
+    last = stream.value if isinstance(stream, Fill) else stream[-1]
+    if n % 8 and last >> n % 8:
+        raise invalid("a bit-plane has bits past its last element")
+    return as_bytes(stream)
+
+
+def empty_planes(count: int, n: int) -> list[NDArray[np.uint8]]:
+    """Return scratch rows for bit-planes of n elements.
+
+    Rows a power of two apart would share cache sets, so they are staggered by 64 bytes.
+    """
+    import numpy as np
+
+    length = plane_bytes(n)
+    stride = length + 64 if length and length % 4096 == 0 else length
+    scratch = np.empty((count, stride), np.uint8)
+    return [row[:length] for row in scratch]

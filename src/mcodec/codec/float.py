@@ -1,0 +1,191 @@
+"""The fields of a floating-point number, lossless at full width (spec/codecs/float.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from mcodec.codec.base import (
+    CANONICAL,
+    FLOAT_DTYPES,
+    Codec,
+    NeedAllPlanesError,
+    Partner,
+    View,
+    as_bytes,
+    as_plane,
+    empty_planes,
+    invalid,
+    patterns,
+    plane_bytes,
+)
+from mcodec.codec.config import refuse_unknown, take_int
+from mcodec.errors import CodecConfigError
+from mcodec.types import FLOATS, Fill, FloatFormat, RunSpec, StreamSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Self
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mcodec.codec.base import Stream
+    from mcodec.types import CodedStream
+
+
+@dataclass(frozen=True, slots=True)
+class FloatCodec(Codec):
+    """Sign plane, exponent bytes, mantissa planes.
+
+    Parameters
+    ----------
+    keep
+        Bits kept from the top of the pattern; None for the dtype's full width.
+    """
+
+    codec_id: ClassVar[str] = "float"
+    keep: int | None = None
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Make the codec of its options."""
+        refuse_unknown(cls.codec_id, config, ("keep",))
+        if "keep" not in config:
+            return cls()
+        return cls(take_int(cls.codec_id, config, "keep", 1, 64))
+
+    def config(self) -> dict[str, Any]:
+        """Return the configuration."""
+        options = {} if self.keep is None else {"keep": self.keep}
+        return {"id": self.codec_id, **options}
+
+    def check(self, run: RunSpec) -> None:
+        """Refuse dtypes that are no floats, and more bits than they have."""
+        if run.dtype not in FLOATS:
+            raise CodecConfigError(
+                f"codec float takes {', '.join(FLOAT_DTYPES)}, not {run.dtype}"
+            )
+        width = FLOATS[run.dtype].width
+        if self.keep is not None and self.keep > width:
+            raise CodecConfigError(f"codec float: keep={self.keep} of {width} bits ({run.dtype})")
+
+    def _mantissa(self, form: FloatFormat) -> int:
+        """Return the mantissa planes that are stored."""
+        return max(0, (self.keep or form.width) - 1 - form.exponent)
+
+    def block_streams(self, run: RunSpec, block: int, mode: int) -> tuple[StreamSpec, ...] | None:
+        """Return sign, exponent and mantissa planes from the top down."""
+        if mode:
+            return None
+        start, stop = run.span(block)
+        n = stop - start
+        length = plane_bytes(n)
+        form = FLOATS[run.dtype]
+        exponents = ("exponent",) if form.exponent <= 8 else ("exponent.1", "exponent.0")
+        top = form.mantissa - 1
+        return (
+            StreamSpec("sign", length),
+            *(StreamSpec(name, n) for name in exponents),
+            *(
+                StreamSpec(f"mantissa.{k}", length, form.mantissa - k)
+                for k in range(top, top - self._mantissa(form), -1)
+            ),
+        )
+
+    def encode(
+        self, run: RunSpec, block: int, values: NDArray[Any], head: Any, *, planes_only: bool
+    ) -> tuple[int, list[CodedStream]]:
+        """Split a block into its fields."""
+        import numpy as np
+
+        from mcodec.codec import coder, kernels
+
+        form = FLOATS[run.dtype]
+        n = values.size
+        bits = patterns(values)
+        dropped = form.width - self.keep if self.keep is not None else 0
+        if dropped > form.mantissa:  # planes drop mantissa bits; this drops exponent bits
+            bits = (bits >> dropped) << dropped
+        (sign,) = empty_planes(1, n)
+        exponents = [np.empty(n, np.uint8) for _ in range(1 if form.exponent <= 8 else 2)]
+        planes = empty_planes(self._mantissa(form), n)
+        kernels.split_float(run.dtype, bits, sign, exponents, planes)
+        return 0, [
+            coder.code(sign, coder.PLANE),
+            *(coder.code(stream, coder.SYMBOLS) for stream in exponents),
+            *(coder.code(plane, coder.PLANE) for plane in planes),
+        ]
+
+    def decode(
+        self,
+        run: RunSpec,
+        block: int,
+        mode: int,
+        streams: Sequence[Stream | None],
+        head: Any,
+        out: NDArray[Any],
+        view: View = CANONICAL,
+        partner: Partner | None = None,
+    ) -> None:
+        """Merge the fields of a block."""
+        from mcodec.codec import kernels
+
+        form = FLOATS[run.dtype]
+        n = out.size
+        first = 2 if form.exponent <= 8 else 3
+        exponents = [_exponent(stream, form, i) for i, stream in enumerate(streams[1:first])]
+        stored = self._mantissa(form)
+        count = stored if view.planes is None else min(view.planes, stored)
+        planes = [as_plane(stream, n) for stream in streams[first : first + count]]
+        bits = patterns(out)
+        kernels.merge_float(run.dtype, bits, as_plane(streams[0], n), exponents, planes)
+        if count < stored:
+            self._derive(bits, form, count, streams[first + count :], bool(view.midpoint))
+
+    def _derive(
+        self,
+        bits: NDArray[Any],
+        form: FloatFormat,
+        count: int,
+        rest: Sequence[Stream | None],
+        midpoint: bool,
+    ) -> None:
+        """Keep NaNs NaN, and add half a unit where that was asked for."""
+        kind = bits.dtype.type
+        special = kind(((1 << form.exponent) - 1) << form.mantissa)
+        if midpoint:
+            exponent = bits & special
+            inside = (exponent != 0) & (exponent != special)
+            bits[inside] |= kind(1 << (form.mantissa - count - 1))
+        magnitude = bits & kind((1 << (form.width - 1)) - 1)
+        bare = magnitude == special
+        if bare.any():
+            bits[bare & _any_bit(rest, bits.size)] |= kind(1 << (form.mantissa - 1))
+
+
+def _exponent(stream: Stream | None, form: FloatFormat, index: int) -> NDArray[np.uint8] | int:
+    """Return an exponent stream as kernels take it, checked against the field's width."""
+    width = form.exponent if form.exponent <= 8 else (3, 8)[index]
+    if isinstance(stream, Fill):
+        if stream.value >> width:
+            raise invalid("an exponent is wider than its field")
+        return stream.value
+    data = as_bytes(stream)
+    if width < 8 and data.size and int(data.max()) >> width:
+        raise invalid("an exponent is wider than its field")
+    return data
+
+
+def _any_bit(planes: Sequence[Stream | None], n: int) -> NDArray[np.bool_]:
+    """Tell for each element whether any of the planes has its bit set."""
+    import numpy as np
+
+    found = np.zeros(plane_bytes(n), np.uint8)
+    for stream in planes:
+        if stream is None:
+            raise NeedAllPlanesError
+        plane = as_plane(stream, n)
+        if plane is not None:
+            found |= plane
+    return np.unpackbits(found, count=n, bitorder="little").view(bool)

@@ -1,0 +1,60 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_Bytes = npt.NDArray[np.uint8]
+_Patterns = npt.NDArray[np.unsignedinteger[Any]]
+_Exponents = npt.NDArray[np.int16]
+
+def split_float(
+    dtype: str,
+    values: _Patterns,
+    sign: _Bytes,
+    exponent: Sequence[_Bytes],
+    planes: Sequence[_Bytes],
+) -> None: ...
+def merge_float(
+    dtype: str,
+    out: _Patterns,
+    sign: _Bytes | None,
+    exponent: Sequence[_Bytes | int],
+    planes: Sequence[_Bytes | None],
+) -> None: ...
+def split_bfp(
+    dtype: str,
+    values: _Patterns,
+    bits: int,
+    truncate: bool,
+    scopes: tuple[int, int, int],
+    exponents: _Exponents | None,
+    step: float | None,
+    sign: _Bytes,
+    planes: Sequence[_Bytes],
+) -> None: ...
+def merge_bfp(
+    dtype: str,
+    out: _Patterns,
+    bits: int,
+    mid: bool,
+    scopes: tuple[int, int, int],
+    exponents: _Exponents | None,
+    step: float | None,
+    sign: _Bytes | None,
+    planes: Sequence[_Bytes | None],
+) -> None: ...
+def planes_to_bytes(planes: Sequence[_Bytes | None], out: _Bytes) -> None: ...
+def bytes_to_planes(values: _Bytes, planes: Sequence[_Bytes]) -> None: ...
+def scope_max(
+    dtype: str,
+    values: _Patterns,
+    scopes: tuple[int, int, int],
+    maxima: npt.NDArray[np.uint64],
+) -> None: ...
+def error_stats(
+    dtype: str, source: _Patterns, decoded: _Patterns
+) -> tuple[float, float, float]: ...
+def use(target: str) -> bool: ...
+def target() -> str: ...
+def targets() -> tuple[str, ...]: ...

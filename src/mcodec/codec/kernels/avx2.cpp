@@ -1,0 +1,84 @@
+// Target avx2: AVX2 and F16C; 32-byte vectors.
+#include "kernels.hpp"
+
+#include <immintrin.h>
+#include <string.h>
+
+namespace mcodec {
+namespace {
+
+constexpr size_t kW = 32;
+#include "lanes.hpp"
+
+template <int Bits, bool High> MC_INLINE u8v zip(u8v a, u8v b) {
+    const __m256i x = (__m256i)a, y = (__m256i)b;
+    if (Bits == 8) return (u8v)(High ? _mm256_unpackhi_epi8(x, y) : _mm256_unpacklo_epi8(x, y));
+    if (Bits == 16) return (u8v)(High ? _mm256_unpackhi_epi16(x, y) : _mm256_unpacklo_epi16(x, y));
+    return (u8v)(High ? _mm256_unpackhi_epi32(x, y) : _mm256_unpacklo_epi32(x, y));
+}
+
+MC_INLINE u16v narrow32(u32v a, u32v b) {
+    return (u16v)_mm256_packus_epi32((__m256i)a, (__m256i)b);
+}
+MC_INLINE u8v narrow16(u16v a, u16v b) { return (u8v)_mm256_packus_epi16((__m256i)a, (__m256i)b); }
+
+template <bool Odd> MC_INLINE u32v halves32(u8v a, u8v b) {
+    return (u32v)_mm256_shuffle_ps((__m256)a, (__m256)b, Odd ? 0xDD : 0x88);
+}
+
+MC_INLINE u8v spread32(u8v v) {
+    const __m256i index = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
+    return (u8v)_mm256_permutevar8x32_epi32((__m256i)v, index);
+}
+MC_INLINE u8v gather32(u8v v) {
+    const __m256i index = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    return (u8v)_mm256_permutevar8x32_epi32((__m256i)v, index);
+}
+MC_INLINE u8v spread64(u8v v) { return (u8v)_mm256_permute4x64_epi64((__m256i)v, 0xD8); }
+MC_INLINE u8v gather64(u8v v) { return spread64(v); }
+
+MC_INLINE u8v load_lanes(const uint8_t* p) {
+    const __m128i* at = reinterpret_cast<const __m128i*>(p);
+    return (u8v)_mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(at)),
+                                        _mm_loadu_si128(at + 8), 1);
+}
+MC_INLINE void store_lanes(uint8_t* p, u8v v) {
+    __m128i* at = reinterpret_cast<__m128i*>(p);
+    _mm_storeu_si128(at, _mm256_castsi256_si128((__m256i)v));
+    _mm_storeu_si128(at + 8, _mm256_extracti128_si256((__m256i)v, 1));
+}
+
+MC_INLINE u8v load_words(const uint8_t* p) { return load(p); }
+MC_INLINE void store_words(uint8_t* p, u8v v) { store(p, v); }
+
+MC_INLINE f32v least(f32v a, f32v b) { return (f32v)_mm256_min_ps((__m256)a, (__m256)b); }
+MC_INLINE i32v round_to_int(f32v a) { return (i32v)_mm256_cvtps_epi32((__m256)a); }
+
+MC_INLINE u32v load16(const uint8_t* p) {
+    return (u32v)_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+MC_INLINE void store16(uint8_t* p, u32v v) {
+    const __m128i low = _mm256_castsi256_si128((__m256i)v);
+    const __m128i high = _mm256_extracti128_si256((__m256i)v, 1);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_packus_epi32(low, high));
+}
+MC_INLINE f32v load_half(const uint8_t* p) {
+    return (f32v)_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+MC_INLINE void store_half(uint8_t* p, f32v v) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
+                     _mm256_cvtps_ph((__m256)v, _MM_FROUND_TO_NEAREST_INT));
+}
+
+MC_INLINE void stream(uint8_t* p, u8v v) {
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(p), (__m256i)v);
+}
+MC_INLINE void stream_end() { _mm_sfence(); }
+
+#include "body.hpp"
+
+}  // namespace
+
+const Table avx2 = table("avx2");
+
+}  // namespace mcodec

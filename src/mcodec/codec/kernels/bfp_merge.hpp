@@ -1,0 +1,129 @@
+// merge_bfp: planes to integers in a chunk of uint32, the sign in bit 31, and those to numbers.
+
+// A chunk of integers M' of `planes`, by bit, in `groups` groups with the sign in the last bit.
+static void join_integers(const uint8_t* const* planes, int groups, size_t from, uint32_t* tile) {
+    u8v g[4][8];
+    for (int i = 0; i < groups; ++i) join_planes(planes + 8 * i, from / 8, g[i]);
+    const int last = groups - 1;
+    uint8_t* out = reinterpret_cast<uint8_t*>(tile);
+    for (size_t v = 0; v < 8; ++v) {
+        u8v b[4] = {};
+        for (int i = 0; i < last; ++i) b[i] = g[i][v];
+        const u8v sign = g[last][v] & 0x80;
+        b[last] = g[last][v] & 0x7F;
+        put32(out, v, b[0], b[1], b[2], b[3] | sign);
+    }
+}
+
+// 2 M' + 1 for M' other than 0.
+static void to_middle(uint32_t* tile) {
+    for (size_t i = 0; i < kChunk; ++i) {
+        const uint32_t magnitude = tile[i] & 0x7FFFFFFF;
+        tile[i] = (tile[i] & 0x80000000) | (2 * magnitude + (magnitude != 0));
+    }
+}
+
+// Products that are exact, or too large, in float32; rounded once into 16 bits.
+template <Dtype D, bool Uniform>
+static void scale_floats(const uint32_t* tile, float factor, const float* factors, uint8_t* out) {
+    const f32v largest = f32v{} + static_cast<float>(Number<D>::largest);
+    for (size_t i = 0; i < kChunk; i += kW / 4) {
+        const u32v x = (u32v)load(tile + i);
+        const f32v scale = Uniform ? f32v{} + factor : (f32v)load(factors + i);
+        const f32v product = __builtin_convertvector((i32v)(x & 0x7FFFFFFF), f32v) * scale;
+        const u32v bits = (u32v)least(product, largest) | (x & 0x80000000);
+        if (D == Dtype::float16) {
+            store_half(out + 2 * i, (f32v)bits);
+        } else if (D == Dtype::bfloat16) {
+            store16(out + 2 * i, (bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+        } else {
+            store(out + 4 * i, (u8v)bits);
+        }
+    }
+}
+
+// Anything else. With a step the product is rounded to float32 before it is rounded into the dtype.
+template <Dtype D>
+static void scale_doubles(const uint32_t* tile, bool step, const double* first,
+                          const double* second, uint8_t* out) {
+    typedef typename Number<D>::pattern pattern;
+    constexpr double largest = Number<D>::largest;
+    for (size_t i = 0; i < kChunk; ++i) {
+        double v = static_cast<double>(static_cast<int32_t>(tile[i] & 0x7FFFFFFF));
+        v = v * first[i] * second[i];
+        if (step) v = static_cast<double>(static_cast<float>(v));
+        v = v < largest ? v : largest;
+        const pattern sign = static_cast<pattern>(tile[i] >> 31);
+        put<pattern>(out, i, static_cast<pattern>(from_double<D>(v) | sign << Signs<D>::shift));
+    }
+}
+
+template <Dtype D> struct MergeIntegers {
+    const uint8_t* planes[32] = {};
+    int groups;
+    bool mid;
+    Scaling scaling;
+    double step;
+
+    explicit MergeIntegers(const MergeBfp& job)
+        : groups(job.count / 8 + 1), mid(job.mid),
+          scaling{job.scale, 1, -job.count - job.mid, true, false, 0.0f} {
+        for (int i = 0; i < job.count; ++i) planes[job.count - 1 - i] = job.planes[i];
+        planes[8 * groups - 1] = job.sign;
+        scaling.prepare(job.n);
+        if (!job.scale.exponents) {
+            step = job.scale.step * Scaling::half_factor(job.bits - job.count - mid, true);
+            scaling.exact = step >= 0x1p-126 && step <= Number<Dtype::float32>::largest;
+            scaling.factor = scaling.exact ? static_cast<float>(step) : 0.0f;
+        }
+        if (D == Dtype::float64) scaling.exact = false;
+    }
+
+    template <class Visit> void inputs(Visit visit) {
+        for (const uint8_t*& plane : planes) {
+            if (plane) visit(plane, kW);
+        }
+    }
+
+    void chunk(size_t at, size_t from, size_t count, uint8_t* out) const {
+        alignas(64) uint32_t tile[kChunk];
+        join_integers(planes, groups, from, tile);
+        if (mid) to_middle(tile);
+        if (!scaling.exact) {
+            general(tile, at, count, out);
+        } else if (scaling.uniform) {
+            scale_floats<D, true>(tile, scaling.factor, nullptr, out);
+        } else {
+            alignas(64) float factors[kChunk];
+            scaling.fill_floats(at, count, factors);
+            scale_floats<D, false>(tile, 0.0f, factors, out);
+        }
+    }
+
+    void general(const uint32_t* tile, size_t at, size_t count, uint8_t* out) const {
+        alignas(64) double first[kChunk], second[kChunk];
+        if (scaling.source.exponents) {
+            scaling.fill_doubles(at, count, first, second);
+        } else {
+            for (size_t i = 0; i < kChunk; ++i) {
+                first[i] = step;
+                second[i] = 1.0;
+            }
+        }
+        scale_doubles<D>(tile, !scaling.source.exponents, first, second, out);
+    }
+};
+
+template <Dtype D> static void merge_integers(const MergeBfp& job) {
+    MergeIntegers<D> merge(job);
+    run_merge(merge, job.n, sizeof(typename Number<D>::pattern), job.out);
+}
+
+static void merge_bfp(const MergeBfp& job) noexcept {
+    switch (job.dtype) {
+    case Dtype::float16: return merge_integers<Dtype::float16>(job);
+    case Dtype::bfloat16: return merge_integers<Dtype::bfloat16>(job);
+    case Dtype::float32: return merge_integers<Dtype::float32>(job);
+    case Dtype::float64: return merge_integers<Dtype::float64>(job);
+    }
+}

@@ -1,0 +1,248 @@
+// The module `_native`: checks what Python hands over, drops the GIL, calls the active target.
+//
+// Arrays come through the buffer protocol, so that their memory is held while a kernel runs and
+// nothing depends on alignment. Every mistake is a ValueError that names the argument.
+#include "buffers.hpp"
+#include "kernels.hpp"
+
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+
+#include <cfloat>
+#include <optional>
+#include <string>
+#include <tuple>
+
+namespace nb = nanobind;
+
+namespace mcodec {
+namespace {
+
+using ScopeTuple = std::tuple<uint64_t, uint64_t, uint64_t>;
+using Step = std::optional<double>;
+
+Dtype dtype_from(const std::string& name) {
+    if (name == "float32") return Dtype::float32;
+    if (name == "bfloat16") return Dtype::bfloat16;
+    if (name == "float16") return Dtype::float16;
+    if (name == "float64") return Dtype::float64;
+    throw nb::value_error(("dtype: no float format '" + name + "'").c_str());
+}
+
+size_t item_size(Dtype dtype) { return static_cast<size_t>(format_of(dtype).width) / 8; }
+
+size_t plane_size(size_t n) { return n / 8 + (n % 8 != 0); }
+
+template <class Job> void run(void (*kernel)(Job&) noexcept, Job& job) {
+    nb::gil_scoped_release released;
+    RoundingGuard guard;
+    kernel(job);
+}
+
+// Planes into `to`; returns how many.
+template <class Byte>
+int take_planes(Buffers& buffers, nb::handle planes, size_t n, int low, int high, Byte** to) {
+    constexpr bool writable = !std::is_const_v<Byte>;
+    const Items items(planes, "planes");
+    require(items.size() >= low && items.size() <= high, "planes: there must be",
+            std::to_string(low) + " to " + std::to_string(high));
+    for (int i = 0; i < items.size(); ++i) {
+        const bool zeros = !writable && items[i].is_none();
+        to[i] = zeros ? nullptr : buffers.bytes(items[i], plane_size(n), writable, "planes");
+    }
+    return items.size();
+}
+
+const uint8_t* take_sign(Buffers& buffers, nb::handle sign, size_t n) {
+    return sign.is_none() ? nullptr : buffers.bytes(sign, plane_size(n), false, "sign");
+}
+
+Scopes take_scopes(const ScopeTuple& t, size_t n, size_t entries) {
+    const auto [inner, count, first] = t;
+    require(inner >= 1 && count >= 1 && first <= UINT64_MAX - n, "scopes:", "must be positive");
+    const uint64_t touched = n ? (first + n - 1) / inner + 1 : 0;
+    const uint64_t used = touched < count ? touched : count;
+    require(entries >= used, "scopes: the table must have entries:", std::to_string(used));
+    return {inner, count, first};
+}
+
+Scale take_scale(Buffers& buffers, const ScopeTuple& scopes, nb::handle exponents, Step step,
+                 size_t n) {
+    if (step) {
+        const float single = static_cast<float>(*step);
+        require(*step >= FLT_MIN && *step <= FLT_MAX && static_cast<double>(single) == *step,
+                "step:", "must be a positive normal float32");
+        return {{1, 1, 0}, nullptr, single};
+    }
+    require(!exponents.is_none(), "exponents:", "needed where there is no step");
+    const View table = buffers.items(exponents, sizeof(int16_t), false, "exponents");
+    return {take_scopes(scopes, n, table.size), reinterpret_cast<int16_t*>(table.data), 0.0f};
+}
+
+void check_bits(int bits) {
+    require(bits >= 1 && bits <= kMaxBits, "bits:", "must be 1 to 24");
+}
+
+void split_float(const std::string& dtype, nb::handle values, nb::handle sign, nb::handle exponent,
+                 nb::handle planes) {
+    Buffers buffers;
+    SplitFloat job{};
+    job.dtype = dtype_from(dtype);
+    const View in = buffers.items(values, item_size(job.dtype), false, "values");
+    job.n = in.size;
+    job.values = in.data;
+    job.sign = buffers.bytes(sign, plane_size(job.n), true, "sign");
+    const Items parts(exponent, "exponent");
+    const int wanted = job.dtype == Dtype::float64 ? 2 : 1;
+    require(parts.size() == wanted, "exponent: there must be", std::to_string(wanted));
+    for (int i = 0; i < wanted; ++i) {
+        job.exponent[2 - wanted + i] = buffers.bytes(parts[i], job.n, true, "exponent");
+    }
+    job.count =
+        take_planes(buffers, planes, job.n, 0, format_of(job.dtype).mantissa, job.planes);
+    run<const SplitFloat>(active().split_float, job);
+}
+
+void merge_float(const std::string& dtype, nb::handle out, nb::handle sign, nb::handle exponent,
+                 nb::handle planes) {
+    Buffers buffers;
+    MergeFloat job{};
+    job.dtype = dtype_from(dtype);
+    const View to = buffers.items(out, item_size(job.dtype), true, "out");
+    job.n = to.size;
+    job.out = to.data;
+    job.sign = take_sign(buffers, sign, job.n);
+    const Items parts(exponent, "exponent");
+    const int wanted = job.dtype == Dtype::float64 ? 2 : 1;
+    require(parts.size() == wanted, "exponent: there must be", std::to_string(wanted));
+    for (int i = 0; i < wanted; ++i) {
+        const int place = 2 - wanted + i;
+        if (nb::isinstance<nb::int_>(parts[i])) {
+            const long fill = PyLong_AsLong(parts[i].ptr());
+            if (fill == -1) PyErr_Clear();
+            require(fill >= 0 && fill <= 255, "exponent:", "a fill must be 0 to 255");
+            job.fill[place] = static_cast<uint8_t>(fill);
+        } else {
+            job.exponent[place] = buffers.bytes(parts[i], job.n, false, "exponent");
+        }
+    }
+    job.count =
+        take_planes(buffers, planes, job.n, 0, format_of(job.dtype).mantissa, job.planes);
+    run<const MergeFloat>(active().merge_float, job);
+}
+
+void split_bfp(const std::string& dtype, nb::handle values, int bits, bool truncate,
+               const ScopeTuple& scopes, nb::handle exponents, Step step, nb::handle sign,
+               nb::handle planes) {
+    Buffers buffers;
+    SplitBfp job{};
+    job.dtype = dtype_from(dtype);
+    const View in = buffers.items(values, item_size(job.dtype), false, "values");
+    job.n = in.size;
+    job.values = in.data;
+    check_bits(bits);
+    require(!(truncate && step), "truncate:", "not with a step");
+    job.bits = bits;
+    job.truncate = truncate;
+    job.scale = take_scale(buffers, scopes, exponents, step, job.n);
+    job.sign = buffers.bytes(sign, plane_size(job.n), true, "sign");
+    take_planes(buffers, planes, job.n, bits, bits, job.planes);
+    run<const SplitBfp>(active().split_bfp, job);
+}
+
+void merge_bfp(const std::string& dtype, nb::handle out, int bits, bool mid,
+               const ScopeTuple& scopes, nb::handle exponents, Step step, nb::handle sign,
+               nb::handle planes) {
+    Buffers buffers;
+    MergeBfp job{};
+    job.dtype = dtype_from(dtype);
+    const View to = buffers.items(out, item_size(job.dtype), true, "out");
+    job.n = to.size;
+    job.out = to.data;
+    check_bits(bits);
+    job.bits = bits;
+    job.mid = mid;
+    job.scale = take_scale(buffers, scopes, exponents, step, job.n);
+    job.sign = take_sign(buffers, sign, job.n);
+    job.count = take_planes(buffers, planes, job.n, 0, bits, job.planes);
+    require(!(mid && job.count == kMaxBits), "mid:", "at most 23 planes");
+    run<const MergeBfp>(active().merge_bfp, job);
+}
+
+void planes_to_bytes(nb::handle planes, nb::handle out) {
+    Buffers buffers;
+    PlanesToBytes job{};
+    const View to = buffers.items(out, 1, true, "out");
+    job.n = to.size;
+    job.out = to.data;
+    job.count = take_planes(buffers, planes, job.n, 1, 8, job.planes);
+    run<const PlanesToBytes>(active().planes_to_bytes, job);
+}
+
+void bytes_to_planes(nb::handle values, nb::handle planes) {
+    Buffers buffers;
+    BytesToPlanes job{};
+    const View in = buffers.items(values, 1, false, "values");
+    job.n = in.size;
+    job.values = in.data;
+    job.count = take_planes(buffers, planes, job.n, 1, 8, job.planes);
+    run<const BytesToPlanes>(active().bytes_to_planes, job);
+}
+
+void scope_max(const std::string& dtype, nb::handle values, const ScopeTuple& scopes,
+               nb::handle maxima) {
+    Buffers buffers;
+    ScopeMax job{};
+    job.dtype = dtype_from(dtype);
+    const View in = buffers.items(values, item_size(job.dtype), false, "values");
+    const View table = buffers.items(maxima, sizeof(uint64_t), true, "maxima");
+    job.n = in.size;
+    job.values = in.data;
+    job.maxima = table.data;
+    job.scopes = take_scopes(scopes, job.n, table.size);
+    run<const ScopeMax>(active().scope_max, job);
+}
+
+std::tuple<double, double, double> error_stats(const std::string& dtype, nb::handle source,
+                                               nb::handle decoded) {
+    Buffers buffers;
+    ErrorStats job{};
+    job.dtype = dtype_from(dtype);
+    const View s = buffers.items(source, item_size(job.dtype), false, "source");
+    const View d = buffers.items(decoded, item_size(job.dtype), false, "decoded");
+    require(s.size == d.size, "decoded: must have elements:", std::to_string(s.size));
+    job.n = s.size;
+    job.source = s.data;
+    job.decoded = d.data;
+    run<ErrorStats>(active().error_stats, job);
+    return {job.largest, job.squares, job.signal};
+}
+
+nb::tuple targets() {
+    const Table* found[kMaxTargets];
+    nb::list names;
+    for (int i = 0, count = usable(found); i < count; ++i) names.append(found[i]->name);
+    return nb::tuple(names);
+}
+
+}  // namespace
+}  // namespace mcodec
+
+NB_MODULE(_native, m) {
+    using nb::arg;
+    m.def("split_float", &mcodec::split_float);
+    m.def("merge_float", &mcodec::merge_float, arg(), arg(), arg().none(), arg(), arg());
+    m.def("split_bfp", &mcodec::split_bfp, arg(), arg(), arg(), arg(), arg(), arg().none(),
+          arg().none(), arg(), arg());
+    m.def("merge_bfp", &mcodec::merge_bfp, arg(), arg(), arg(), arg(), arg(), arg().none(),
+          arg().none(), arg().none(), arg());
+    m.def("planes_to_bytes", &mcodec::planes_to_bytes);
+    m.def("bytes_to_planes", &mcodec::bytes_to_planes);
+    m.def("scope_max", &mcodec::scope_max);
+    m.def("error_stats", &mcodec::error_stats);
+    m.def("use", [](const std::string& name) { return mcodec::use(name.c_str()); });
+    m.def("target", [] { return mcodec::active().name; });
+    m.def("targets", &mcodec::targets);
+}

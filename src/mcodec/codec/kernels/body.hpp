@@ -1,0 +1,36 @@
+// The kernels, in terms of the vectors and the few functions that a target has defined before it
+// includes this inside its anonymous namespace:
+//
+//   zip<Bits, High>(a, b)        interleaves the low or high halves of each 16-byte lane
+//   narrow32, narrow16           join two vectors of small numbers, lane by lane, at half the width
+//   halves32<Odd>(a, b)          every second 32-bit element of a and b, lane by lane
+//   spread32, gather32           order the bytes of 4 kW elements so that zips by lanes leave them
+//   spread64, gather64           in order, for 32-bit and for wider or narrower steps; and back
+//   load_lanes, store_lanes      16 bytes a lane, lanes 128 elements apart
+//   load_words, store_words      16-bit elements, pieces of 16 elements 128 elements apart
+//   least, round_to_int          a < b ? a : b; to nearest, ties to even
+//   load16, store16              16-bit patterns to and from 32-bit elements
+//   load_half, store_half        float16 to and from float32, finite
+//   stream, stream_end           a store past the cache, at a multiple of kW; the end of them
+
+#include "network.hpp"
+
+#include "elements.hpp"
+
+#include "chunks.hpp"
+
+#include "floats.hpp"
+#include "symbols.hpp"
+
+#include "scalar.hpp"
+
+#include "scaling.hpp"
+
+#include "bfp_merge.hpp"
+#include "bfp_split.hpp"
+#include "stats.hpp"
+
+static constexpr Table table(const char* name) {
+    return {name,      split_float,     merge_float,     split_bfp,
+            merge_bfp, planes_to_bytes, bytes_to_planes, scope_max, error_stats};
+}

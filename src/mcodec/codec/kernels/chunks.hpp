@@ -1,0 +1,105 @@
+// From chunks to arrays: full chunks in place, the last elements through padded copies, and large
+// outputs past the cache.
+
+// Elements a job reads or writes an array of: planes have kW bytes a chunk, bytes kChunk.
+MC_INLINE size_t bytes_for(size_t elements, size_t unit) {
+    return unit == kW ? (elements + 7) / 8 : elements;
+}
+
+// Where a merge writes. Stores past the cache save reading what is about to be overwritten, and
+// need whole aligned lines: chunks go to a stage in the cache first, `phase_` bytes behind its
+// start, as far as the output is behind a line, and leave it line by line.
+class Sink {
+  public:
+    Sink(uint8_t* out, size_t bytes)
+        : out_(out), begin_(out), streaming_(bytes >= kStreamFrom),
+          phase_(reinterpret_cast<uintptr_t>(out) % 64) {}
+
+    uint8_t* next() { return streaming_ ? stage_ + phase_ : out_; }
+
+    // `bytes`, a multiple of 64, are at next().
+    void push(size_t bytes) {
+        if (streaming_) flush(bytes);
+        out_ += bytes;
+    }
+
+    // Returns where the rest of the output goes.
+    uint8_t* finish() {
+        if (streaming_ && out_ != begin_) {
+            memcpy(out_ - phase_, stage_, phase_);
+            stream_end();
+        }
+        return out_;
+    }
+
+  private:
+    void flush(size_t bytes) {
+        size_t i = 0;
+        if (phase_ && out_ == begin_) {  // the line that others own too
+            memcpy(out_, stage_ + phase_, 64 - phase_);
+            i = 64;
+        }
+        for (; i < bytes; i += kW) stream(out_ - phase_ + i, load(stage_ + i));
+        memcpy(stage_, stage_ + bytes, 64);
+    }
+
+    uint8_t* out_;
+    uint8_t* begin_;
+    bool streaming_;
+    size_t phase_;
+    alignas(64) uint8_t stage_[8 * kChunk + 64];
+};
+
+// A job has: inputs(f), which calls f(pointer, unit) for each array that it reads, and
+// chunk(at, from, count, out), which makes `count` elements, padded to a chunk, of those that begin
+// at `at`; `from` is where they are in the arrays.
+template <class Job> MC_INLINE void run_merge(Job& job, size_t n, size_t size, uint8_t* out) {
+    const size_t rest = n % kChunk, full = n - rest;
+    Sink sink(out, n * size);
+    for (size_t at = 0; at < full; at += kChunk) {
+        job.chunk(at, at, kChunk, sink.next());
+        sink.push(kChunk * size);
+    }
+    out = sink.finish();
+    if (!rest) return;
+    alignas(64) uint8_t pad[kW * 64 + kChunk * 2];
+    alignas(64) uint8_t last[kChunk * 8];
+    uint8_t* free = pad;
+    job.inputs([&](const uint8_t*& input, size_t unit) {
+        memset(free, 0, unit);
+        memcpy(free, input + full / kChunk * unit, bytes_for(rest, unit));
+        input = free;
+        free += unit;
+    });
+    job.chunk(full, 0, rest, last);
+    memcpy(out, last, rest * size);
+}
+
+// The same for a job with outputs(f) and chunk(at, from, count, in).
+template <class Job>
+MC_INLINE void run_split(Job& job, size_t n, size_t size, const uint8_t* values) {
+    const size_t rest = n % kChunk, full = n - rest;
+    for (size_t at = 0; at < full; at += kChunk) job.chunk(at, at, kChunk, values + at * size);
+    if (!rest) return;
+    alignas(64) uint8_t pad[kW * 64 + kChunk * 2];
+    alignas(64) uint8_t last[kChunk * 8];
+    memset(last, 0, sizeof last);
+    memcpy(last, values + full * size, rest * size);
+    struct {
+        uint8_t* to;
+        size_t bytes;
+    } copies[64];
+    uint8_t* free = pad;
+    int count = 0;
+    job.outputs([&](uint8_t*& output, size_t unit) {
+        copies[count++] = {output + full / kChunk * unit, bytes_for(rest, unit)};
+        output = free;
+        free += unit;
+    });
+    job.chunk(full, 0, rest, last);
+    count = 0;
+    job.outputs([&](uint8_t*& output, size_t) {
+        memcpy(copies[count].to, output, copies[count].bytes);
+        ++count;
+    });
+}

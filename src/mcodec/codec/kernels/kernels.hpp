@@ -1,0 +1,161 @@
+// The contract between the bindings and the targets.
+//
+// A target is one `Table` of plain functions, compiled in one file with one set of instructions.
+// Kernels allocate nothing, throw nothing, know no Python and hold no state. What a caller has
+// checked, they trust: sizes, ranges, and that outputs overlap nothing. The caller also holds a
+// `RoundingGuard`. Given that, no kernel can fail.
+//
+// Words and bit order: design, section 2. n is the number of elements; a plane has (n + 7) / 8
+// bytes. Nothing need be aligned.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace mcodec {
+
+enum class Dtype : uint8_t { float16, bfloat16, float32, float64 };
+
+struct Format {
+    int width, exponent, mantissa;  // in bits
+};
+
+constexpr Format format_of(Dtype dtype) {
+    switch (dtype) {
+    case Dtype::float16: return {16, 5, 10};
+    case Dtype::bfloat16: return {16, 8, 7};
+    case Dtype::float32: return {32, 8, 23};
+    case Dtype::float64: break;
+    }
+    return {64, 11, 52};
+}
+
+constexpr int kMaxMantissa = 52;
+constexpr int kMaxBits = 24;
+constexpr int16_t kZeroScope = -32768;
+
+// Element i has the exponent ((i + first) / inner) % count; inner and count are at least 1 and
+// first + n does not overflow.
+struct Scopes {
+    uint64_t inner, count, first;
+};
+
+// The exponents or the step of block floating point: `exponents` is null where there is a step.
+struct Scale {
+    Scopes scopes;
+    const int16_t* exponents;
+    float step;
+};
+
+struct SplitFloat {
+    Dtype dtype;
+    size_t n;
+    const uint8_t* values;
+    uint8_t* sign;
+    uint8_t* exponent[2];  // the last is the low byte; the first is there for float64 only
+    int count;             // of the planes
+    uint8_t* planes[kMaxMantissa];
+};
+
+// A null plane is zeros. A null exponent is n times the byte of the same place in `fill`.
+struct MergeFloat {
+    Dtype dtype;
+    size_t n;
+    uint8_t* out;
+    const uint8_t* sign;
+    const uint8_t* exponent[2];
+    uint8_t fill[2];
+    int count;
+    const uint8_t* planes[kMaxMantissa];
+};
+
+struct SplitBfp {
+    Dtype dtype;
+    size_t n;
+    const uint8_t* values;
+    int bits;
+    bool truncate;
+    Scale scale;
+    uint8_t* sign;
+    uint8_t* planes[kMaxBits];  // `bits` of them, none null
+};
+
+struct MergeBfp {
+    Dtype dtype;
+    size_t n;
+    uint8_t* out;
+    int bits;
+    int count;  // of the planes, at most `bits`, and at most 23 with `mid`
+    bool mid;
+    Scale scale;
+    const uint8_t* sign;
+    const uint8_t* planes[kMaxBits];
+};
+
+struct PlanesToBytes {
+    size_t n;
+    int count;  // 1 to 8
+    const uint8_t* planes[8];
+    uint8_t* out;
+};
+
+struct BytesToPlanes {
+    size_t n;
+    int count;  // 1 to 8
+    const uint8_t* values;
+    uint8_t* planes[8];
+};
+
+struct ScopeMax {
+    Dtype dtype;
+    size_t n;
+    const uint8_t* values;
+    Scopes scopes;
+    uint8_t* maxima;  // uint64 each
+};
+
+struct ErrorStats {
+    Dtype dtype;
+    size_t n;
+    const uint8_t* source;
+    const uint8_t* decoded;
+    double largest, squares, signal;  // written
+};
+
+struct Table {
+    const char* name;
+    void (*split_float)(const SplitFloat&) noexcept;
+    void (*merge_float)(const MergeFloat&) noexcept;
+    void (*split_bfp)(const SplitBfp&) noexcept;
+    void (*merge_bfp)(const MergeBfp&) noexcept;
+    void (*planes_to_bytes)(const PlanesToBytes&) noexcept;
+    void (*bytes_to_planes)(const BytesToPlanes&) noexcept;
+    void (*scope_max)(const ScopeMax&) noexcept;
+    void (*error_stats)(ErrorStats&) noexcept;
+};
+
+extern const Table portable;
+#ifdef MCODEC_X86
+extern const Table avx2;
+extern const Table avx512;
+#endif
+
+// dispatch.cpp
+constexpr int kMaxTargets = 3;
+int usable(const Table* (&found)[kMaxTargets]) noexcept;  // best first; returns how many
+const Table& active() noexcept;
+bool use(const char* name) noexcept;  // false if this machine has no such target
+
+// Rounds to nearest and keeps subnormals while it lives, whatever the caller had set.
+class RoundingGuard {
+  public:
+    RoundingGuard() noexcept;
+    ~RoundingGuard();
+    RoundingGuard(const RoundingGuard&) = delete;
+    RoundingGuard& operator=(const RoundingGuard&) = delete;
+
+  private:
+    alignas(16) unsigned char saved_[64];
+};
+
+}  // namespace mcodec

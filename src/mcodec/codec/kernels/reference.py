@@ -1,0 +1,308 @@
+"""Every kernel in plain NumPy: what the compiled ones are compared with.
+
+Used instead of them when ``MCODEC_BACKEND=reference``. Written for clarity: one element at a
+time in the mind, one array at a time in the code. The functions have the signatures of
+`mcodec.codec.kernels._native`; `mcodec.codec.kernels` documents them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from mcodec.types import FLOATS, FloatFormat
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    Bytes = npt.NDArray[np.uint8]
+    Patterns = npt.NDArray[np.unsignedinteger[Any]]
+    Exponents = npt.NDArray[np.int16]
+    Wide = npt.NDArray[np.uint64]
+    Doubles = npt.NDArray[np.float64]
+    Scopes = tuple[int, int, int]  # inner, count, first
+
+ZERO_SCOPE: Final = -32768
+MAX_BITS: Final = 24
+_LARGEST: Final = {"float16": 0x7BFF, "bfloat16": 0x7F7F, "float32": 0x7F7FFFFF}
+_MIN_NORMAL: Final = 2.0**-126  # of float32 and bfloat16
+_FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
+
+
+# --- checks: the same misuse is a ValueError here and in the bindings ---
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+def _format(dtype: str, values: Patterns, name: str) -> FloatFormat:
+    _require(dtype in FLOATS, f"dtype: no float format {dtype!r}")
+    _require(
+        values.ndim == 1 and values.itemsize == FLOATS[dtype].width // 8,
+        f"{name}: must be one-dimensional patterns of {dtype}",
+    )
+    return FLOATS[dtype]
+
+
+def _check_size(array: npt.NDArray[Any], size: int, name: str) -> None:
+    _require(array.ndim == 1 and array.size == size, f"{name}: must have {size} elements")
+
+
+def _check_planes(planes: Sequence[Bytes | None], n: int, low: int, high: int) -> None:
+    _require(low <= len(planes) <= high, f"planes: there must be {low} to {high}")
+    for plane in planes:
+        if plane is not None:
+            _check_size(plane, (n + 7) // 8, "planes")
+
+
+def _check_scopes(n: int, scopes: Scopes, table: npt.NDArray[Any]) -> None:
+    inner, count, first = scopes
+    _require(inner >= 1 and count >= 1 and first >= 0, "scopes: must be positive")
+    used = min(count, (first + n - 1) // inner + 1) if n else 0
+    _require(table.ndim == 1 and table.size >= used, f"scopes: the table must have {used} entries")
+
+
+def _check_bfp(bits: int, step: float | None) -> None:
+    _require(1 <= bits <= MAX_BITS, f"bits: must be 1 to {MAX_BITS}")
+    if step is not None:
+        normal = _MIN_NORMAL <= step <= _FLOAT32_MAX and float(np.float32(step)) == step
+        _require(normal, "step: must be a positive normal float32")
+
+
+# --- planes and fields ---
+
+
+def _pack(values: Patterns, bit: int, out: Bytes) -> None:
+    ones = (values >> values.dtype.type(bit)).astype(np.uint8) & np.uint8(1)
+    out[:] = np.packbits(ones, bitorder="little")
+
+
+def _unpack(plane: Bytes | None, n: int) -> Wide:
+    if plane is None:
+        return np.zeros(n, np.uint64)
+    return np.unpackbits(plane, count=n, bitorder="little").astype(np.uint64)
+
+
+def _join(planes: Sequence[Bytes | None], n: int) -> Wide:
+    total = np.zeros(n, np.uint64)
+    for plane in planes:
+        total = (total << np.uint64(1)) | _unpack(plane, n)
+    return total
+
+
+def split_float(
+    dtype: str, values: Patterns, sign: Bytes, exponent: Sequence[Bytes], planes: Sequence[Bytes]
+) -> None:
+    """See `mcodec.codec.kernels.split_float`."""
+    fmt = _format(dtype, values, "values")
+    n = values.size
+    _check_size(sign, (n + 7) // 8, "sign")
+    _check_planes(planes, n, 0, fmt.mantissa)
+    parts = (fmt.exponent + 7) // 8
+    _require(len(exponent) == parts, f"exponent: there must be {parts}")
+    _pack(values, fmt.width - 1, sign)
+    wide = values.astype(np.uint64)
+    field = (wide >> np.uint64(fmt.mantissa)) & np.uint64((1 << fmt.exponent) - 1)
+    for i, out in enumerate(exponent):
+        _check_size(out, n, "exponent")
+        out[:] = (field >> np.uint64(8 * (parts - 1 - i))).astype(np.uint8)
+    for i, plane in enumerate(planes):
+        _pack(values, fmt.mantissa - 1 - i, plane)
+
+
+def merge_float(
+    dtype: str,
+    out: Patterns,
+    sign: Bytes | None,
+    exponent: Sequence[Bytes | int],
+    planes: Sequence[Bytes | None],
+) -> None:
+    """See `mcodec.codec.kernels.merge_float`."""
+    fmt = _format(dtype, out, "out")
+    n = out.size
+    _check_planes([sign], n, 1, 1)
+    _check_planes(planes, n, 0, fmt.mantissa)
+    parts = (fmt.exponent + 7) // 8
+    _require(len(exponent) == parts, f"exponent: there must be {parts}")
+    field = np.zeros(n, np.uint64)
+    for part in exponent:
+        if isinstance(part, int):
+            _require(0 <= part <= 255, "exponent: a fill must be 0 to 255")
+            field = (field << np.uint64(8)) | np.uint64(part)
+        else:
+            _check_size(part, n, "exponent")
+            field = (field << np.uint64(8)) | part
+    field &= np.uint64((1 << fmt.exponent) - 1)
+    mantissa = _join(planes, n) << np.uint64(fmt.mantissa - len(planes))
+    signs = _unpack(sign, n) << np.uint64(fmt.width - 1)
+    out[:] = signs | (field << np.uint64(fmt.mantissa)) | mantissa
+
+
+# --- block floating point ---
+
+
+def _to_float64(dtype: str, values: Patterns) -> Doubles:
+    if dtype == "bfloat16":
+        return (values.astype(np.uint32) << np.uint32(16)).view(np.float32).astype(np.float64)
+    return values.astype(values.dtype, copy=True).view(dtype).astype(np.float64)
+
+
+def _magnitude(fmt: FloatFormat, values: Patterns) -> Patterns:
+    return values & values.dtype.type((1 << (fmt.width - 1)) - 1)
+
+
+def _scope_index(n: int, scopes: Scopes) -> npt.NDArray[np.intp]:
+    inner, count, first = scopes
+    return (np.arange(first, first + n, dtype=np.intp) // inner) % count
+
+
+def _by_element(n: int, scopes: Scopes, exponents: Exponents | None) -> npt.NDArray[np.int64]:
+    if exponents is None:
+        raise ValueError("exponents: needed where there is no step")
+    _check_scopes(n, scopes, exponents)
+    return exponents[_scope_index(n, scopes)].astype(np.int64)
+
+
+def split_bfp(
+    dtype: str,
+    values: Patterns,
+    bits: int,
+    truncate: bool,
+    scopes: Scopes,
+    exponents: Exponents | None,
+    step: float | None,
+    sign: Bytes,
+    planes: Sequence[Bytes],
+) -> None:
+    """See `mcodec.codec.kernels.split_bfp`."""
+    fmt = _format(dtype, values, "values")
+    n = values.size
+    _check_bfp(bits, step)
+    _check_size(sign, (n + 7) // 8, "sign")
+    _check_planes(planes, n, bits, bits)
+    w = _to_float64(dtype, _magnitude(fmt, values))
+    with np.errstate(over="ignore", under="ignore"):
+        if step is not None:
+            _require(not truncate, "truncate: not with a step")
+            scaled = w / np.float64(step)
+        else:
+            e = _by_element(n, scopes, exponents)
+            # One ldexp rounds at most a subnormal result, and rint makes 0 of that anyway.
+            scaled = np.where(e == ZERO_SCOPE, 0.0, np.ldexp(w, bits - e))
+    top = float((1 << bits) - 1)
+    scaled = np.where(scaled < top, scaled, top)
+    magnitude = (np.trunc(scaled) if truncate else np.rint(scaled)).astype(np.uint32)
+    _pack(values, fmt.width - 1, sign)
+    for i, plane in enumerate(planes):
+        _pack(magnitude, bits - 1 - i, plane)
+
+
+def _round_bfloat16(exact: Doubles) -> Patterns:
+    """Round non-negative numbers, exact in float32 where they are normal, to patterns."""
+    bits = exact.astype(np.float32).view(np.uint32)
+    normal = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+    small = exact < _MIN_NORMAL
+    # Subnormals are multiples of 2**-133; through float32 they would be rounded twice.
+    subnormal = np.rint(np.ldexp(np.where(small, exact, 0.0), 133))
+    return np.where(small, subnormal.astype(np.uint32), normal)
+
+
+def _round_into(dtype: str, exact: Doubles) -> Wide:
+    if dtype == "float64":
+        finite = np.minimum(exact, np.finfo(np.float64).max)
+        return finite.view(np.uint64)
+    if dtype == "bfloat16":
+        patterns: Patterns = _round_bfloat16(exact)
+    else:
+        patterns = exact.astype(dtype).view(f"uint{FLOATS[dtype].width}")
+    return np.minimum(patterns.astype(np.uint64), np.uint64(_LARGEST[dtype]))
+
+
+def merge_bfp(
+    dtype: str,
+    out: Patterns,
+    bits: int,
+    mid: bool,
+    scopes: Scopes,
+    exponents: Exponents | None,
+    step: float | None,
+    sign: Bytes | None,
+    planes: Sequence[Bytes | None],
+) -> None:
+    """See `mcodec.codec.kernels.merge_bfp`."""
+    fmt = _format(dtype, out, "out")
+    n = out.size
+    _check_bfp(bits, step)
+    _check_planes([sign], n, 1, 1)
+    _check_planes(planes, n, 0, bits)
+    _require(not (mid and len(planes) == MAX_BITS), "mid: at most 23 planes")
+    magnitude = _join(planes, n)
+    k = bits - len(planes)
+    if mid:
+        magnitude = np.where(magnitude != 0, 2 * magnitude + np.uint64(1), np.uint64(0))
+        k -= 1
+    with np.errstate(over="ignore", under="ignore"):
+        if step is not None:
+            integer = np.ldexp(magnitude.astype(np.float32), k)
+            value = (integer * np.float32(step)).astype(np.float64)
+        else:
+            e = _by_element(n, scopes, exponents)
+            value = np.where(
+                e == ZERO_SCOPE, 0.0, np.ldexp(magnitude.astype(np.float64), k + e - bits)
+            )
+        patterns = _round_into(dtype, value)
+    out[:] = patterns | (_unpack(sign, n) << np.uint64(fmt.width - 1))
+
+
+# --- small ones ---
+
+
+def planes_to_bytes(planes: Sequence[Bytes | None], out: Bytes) -> None:
+    """See `mcodec.codec.kernels.planes_to_bytes`."""
+    _check_size(out, out.size, "out")
+    _check_planes(planes, out.size, 1, 8)
+    out[:] = _join(planes, out.size)
+
+
+def bytes_to_planes(values: Bytes, planes: Sequence[Bytes]) -> None:
+    """See `mcodec.codec.kernels.bytes_to_planes`."""
+    _check_size(values, values.size, "values")
+    _check_planes(planes, values.size, 1, 8)
+    for i, plane in enumerate(planes):
+        _pack(values, len(planes) - 1 - i, plane)
+
+
+def scope_max(dtype: str, values: Patterns, scopes: Scopes, maxima: Wide) -> None:
+    """See `mcodec.codec.kernels.scope_max`."""
+    fmt = _format(dtype, values, "values")
+    _check_scopes(values.size, scopes, maxima)
+    index = _scope_index(values.size, scopes)
+    np.maximum.at(maxima, index, _magnitude(fmt, values).astype(np.uint64))
+
+
+def error_stats(dtype: str, source: Patterns, decoded: Patterns) -> tuple[float, float, float]:
+    """See `mcodec.codec.kernels.error_stats`."""
+    _format(dtype, source, "source")
+    _format(dtype, decoded, "decoded")
+    _check_size(decoded, source.size, "decoded")
+    s = _to_float64(dtype, source)
+    e = s - _to_float64(dtype, decoded)
+    return float(np.abs(e).max(initial=0.0)), _sum_squares(e), _sum_squares(s)
+
+
+def _sum_squares(x: Doubles) -> float:
+    """Sum squares in the fixed order: lane i % 8 of each element, then a tree over the lanes."""
+    padded = np.zeros((x.size + 7) // 8 * 8)
+    with np.errstate(over="ignore"):
+        padded[: x.size] = x * x
+        # cumsum adds one row after the other; sum would regroup them
+        rows = padded.reshape(-1, 8)
+        lanes = np.cumsum(rows, axis=0)[-1] if rows.size else np.zeros(8)
+        lanes = lanes[:4] + lanes[4:]
+        lanes = lanes[:2] + lanes[2:]
+        return float(lanes[0] + lanes[1])

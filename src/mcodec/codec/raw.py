@@ -1,0 +1,77 @@
+"""Bytes as they are, for any dtype (spec/codecs/raw.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from mcodec.codec.base import CANONICAL, Codec, Partner, View, as_bytes, invalid
+from mcodec.codec.config import refuse_unknown
+from mcodec.types import RunSpec, StreamSpec, itemsize
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+    from mcodec.codec.base import Stream
+    from mcodec.types import CodedStream
+
+
+@dataclass(frozen=True, slots=True)
+class RawCodec(Codec):
+    """One stream: the elements, little-endian."""
+
+    codec_id: ClassVar[str] = "raw"
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Make the codec; it has no options."""
+        refuse_unknown(cls.codec_id, config, ())
+        return cls()
+
+    def config(self) -> dict[str, Any]:
+        """Return the configuration."""
+        return {"id": self.codec_id}
+
+    def check(self, run: RunSpec) -> None:
+        """Take every run."""
+
+    def block_streams(self, run: RunSpec, block: int, mode: int) -> tuple[StreamSpec, ...] | None:
+        """Return the one stream."""
+        if mode:
+            return None
+        start, stop = run.span(block)
+        return (StreamSpec("bytes", (stop - start) * itemsize(run.dtype)),)
+
+    def level(self, view: View) -> int | None:
+        """Return None: there is no derived decode."""
+        return None
+
+    def encode(
+        self, run: RunSpec, block: int, values: NDArray[Any], head: Any, *, planes_only: bool
+    ) -> tuple[int, list[CodedStream]]:
+        """Return the elements' bytes, coded."""
+        from mcodec.codec import coder
+
+        # A skeleton is text, and worth a better level; small integer tensors gain too.
+        levels = coder.TEXT if run.dtype == "uint8" else coder.BYTES
+        return 0, [coder.code(values.view("u1"), levels)]
+
+    def decode(
+        self,
+        run: RunSpec,
+        block: int,
+        mode: int,
+        streams: Sequence[Stream | None],
+        head: Any,
+        out: NDArray[Any],
+        view: View = CANONICAL,
+        partner: Partner | None = None,
+    ) -> None:
+        """Copy the bytes."""
+        data = as_bytes(streams[0])
+        if run.dtype == "bool" and data.size and int(data.max()) > 1:
+            raise invalid("a bool is neither 0 nor 1")
+        out.view("u1")[:] = data

@@ -1,0 +1,84 @@
+"""What shares an exponent or a scale: the tensor, a channel of an axis, or k elements."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from mcodec.errors import CodecConfigError
+from mcodec.limits import MAX_CHUNK_RAW, MAX_DIMENSIONS
+from mcodec.types import BLOCK
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mcodec.codec.kernels import Scopes
+
+_FORM: Final = re.compile(r"(axis|block):(0|-?[1-9][0-9]{0,5})\Z")
+_WHOLE: Final = 1 << 62  # more elements than a run can have
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A parsed scope: ``tensor``, ``axis`` with an axis, or ``block`` with a size."""
+
+    kind: str
+    argument: int = 1
+
+    def __str__(self) -> str:
+        return self.kind if self.kind == "tensor" else f"{self.kind}:{self.argument}"
+
+    def check(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Refuse shapes without the axis, and more scopes than a chunk can hold."""
+        if self.kind == "axis":
+            for shape in shapes:
+                if not -len(shape) <= self.argument < len(shape):
+                    message = f"scope {self} needs that axis, and a shape is {list(shape)}"
+                    raise CodecConfigError(message)
+        if 2 * sum(map(self.count, shapes)) > MAX_CHUNK_RAW and self.kind != "block":
+            raise CodecConfigError(f"scope {self} makes more exponents than a chunk can hold")
+
+    def count(self, shape: Sequence[int]) -> int:
+        """Return how many scopes an array has."""
+        size = math.prod(shape)
+        if not size:
+            return 0
+        if self.kind == "axis":
+            return shape[self.argument]
+        return -(-size // self.argument) if self.kind == "block" else 1
+
+    def layout(self, shape: Sequence[int], first: int) -> Scopes:
+        """Return how kernels find the scope of an element, the array's element `first` on."""
+        from mcodec.codec.kernels import Scopes
+
+        if self.kind == "axis":
+            axis = self.argument % len(shape)
+            return Scopes(math.prod(shape[axis + 1 :]), shape[axis], first)
+        if self.kind == "block":
+            return Scopes(self.argument, _WHOLE, first)
+        return Scopes(_WHOLE, 1, 0)
+
+
+def parse_scope(value: Any) -> Scope:
+    """Parse ``tensor``, ``axis:a`` or ``block:k``.
+
+    Raises
+    ------
+    CodecConfigError
+        It is none of these, or the number is out of range.
+    """
+    if value == "tensor":
+        return Scope("tensor")
+    match = _FORM.match(value) if isinstance(value, str) else None
+    if match:
+        number = int(match[2])
+        if match[1] == "axis" and -MAX_DIMENSIONS <= number < MAX_DIMENSIONS:
+            return Scope("axis", number)
+        if match[1] == "block" and 1 <= number <= BLOCK and number & (number - 1) == 0:
+            return Scope("block", number)
+    raise CodecConfigError(
+        "codec bfp: scope is tensor, axis:A (-64 to 63) or block:K (a power of two up to 262144), "
+        f"not {value!r}"
+    )

@@ -1,0 +1,94 @@
+"""Which streams share a chunk, and in which order chunks stand (spec/container.md, section 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mcodec.container.rows import STAGGER, STAGGERED, raw_length
+from mcodec.limits import MAX_CHUNK_RAW
+from mcodec.types import FILL, RAW, ZSTD, CodedStream, StreamSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive streams of one block, as they will stand in the file."""
+
+    first: int
+    streams: int
+    level: int
+    coder: int
+    fill: int
+    raw: int
+    pieces: tuple[bytes | memoryview, ...]
+
+    @property
+    def stored(self) -> int:
+        """The bytes that the chunk takes in the file."""
+        return sum(map(len, self.pieces))
+
+
+def group(
+    specs: Sequence[StreamSpec], coded: Sequence[CodedStream], layout: str
+) -> list[Chunk]:
+    """Join neighbours that are all raw, or all one fill, into chunks.
+
+    A progressive file joins no two levels. Variable streams and zstd frames stand alone.
+    """
+    chunks: list[Chunk] = []
+    start = 0
+    for end in range(1, len(coded) + 1):
+        if end < len(coded) and _joins(specs, coded, start, end, layout):
+            continue
+        chunks.append(_chunk(specs, coded, start, end))
+        start = end
+    return chunks
+
+
+def _joins(
+    specs: Sequence[StreamSpec], coded: Sequence[CodedStream], start: int, end: int, layout: str
+) -> bool:
+    """Tell whether stream `end` may stand in one chunk with those from `start` on."""
+    last, following = coded[end - 1], coded[end]
+    if following.coder != last.coder or following.coder == ZSTD or following.fill != last.fill:
+        return False
+    if specs[end - 1].variable or specs[end].variable:
+        return False
+    if layout == "progressive" and specs[end - 1].level != specs[end].level:
+        return False
+    return raw_length(list(specs[start : end + 1]), following.coder) <= MAX_CHUNK_RAW
+
+
+def _chunk(
+    specs: Sequence[StreamSpec], coded: Sequence[CodedStream], start: int, end: int
+) -> Chunk:
+    head = coded[start]
+    pieces: list[bytes | memoryview] = []
+    raw = sum(stream.raw for stream in coded[start:end])
+    if head.coder != FILL:
+        for index in range(start, end):
+            pieces.append(coded[index].data)
+            if head.coder == RAW and index + 1 < end and staggers(coded[index].raw):
+                pieces.append(bytes(STAGGER))
+                raw += STAGGER
+    level = max(spec.level for spec in specs[start:end])
+    return Chunk(start, end - start, level, head.coder, head.fill, raw, tuple(pieces))
+
+
+def staggers(length: int) -> bool:
+    """Tell whether 64 zero bytes follow a stream of this length inside a shared raw chunk."""
+    return length > 0 and length % STAGGERED == 0
+
+
+def interleave(chunks: Sequence[Sequence[Chunk]]) -> list[tuple[int, int]]:
+    """Return (member, position) of all chunks of a fused group: the first of each, the second, …"""
+    longest = max(map(len, chunks), default=0)
+    return [
+        (member, position)
+        for position in range(longest)
+        for member, own in enumerate(chunks)
+        if position < len(own)
+    ]

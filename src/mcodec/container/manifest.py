@@ -1,0 +1,256 @@
+"""The manifest: JSON in and out, and every rule it obeys (spec/container.md, sections 2 and 6)."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from mcodec import limits
+from mcodec.errors import CodecConfigError, FormatError
+from mcodec.types import CodecLike, RunSpec, itemsize
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    ParseCodec = Callable[[dict[str, Any]], CodecLike]
+
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}\Z")
+_DEPTH_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_NOT_BRACKETS: Final = bytes(sorted(set(range(256)) - set(b"[]{}")))
+
+Errors = list[tuple[float, float, float] | None]
+
+
+class Run(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """One run: six items, in this order."""
+
+    codec: int
+    dtype: str
+    members: list[list[int]]
+    digest: str
+    source: str | None
+    errors: Errors | None
+
+
+class Tensor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """One tensor of a task: its name and its place."""
+
+    name: str
+    run: int
+    member: int
+
+
+class Task(msgspec.Struct, omit_defaults=True):
+    """One task."""
+
+    name: str
+    tensors: list[Tensor]
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    format: str | None = None
+    skeleton: int | None = None
+
+
+class Manifest(msgspec.Struct, omit_defaults=True):
+    """The whole manifest; keys that are not here are ignored."""
+
+    codecs: list[dict[str, Any]]
+    runs: list[Run]
+    tasks: list[Task]
+    pairs: list[list[int]] = msgspec.field(default_factory=list)
+    writer: msgspec.Raw = msgspec.Raw()
+
+    def encode(self) -> bytes:
+        """Return the JSON."""
+        return msgspec.json.encode(self)
+
+
+_decoder: Final = msgspec.json.Decoder(Manifest)
+
+
+def _refuse(code: str, message: str) -> FormatError:
+    return FormatError(message, code=code)
+
+
+def _too_deep(data: bytes) -> bool:
+    """Tell whether brackets nest deeper than the limit.
+
+    Taking away innermost pairs, all at once, is fast and settles every honest manifest; only what
+    is left after that (brackets inside strings, or real depth) is walked token by token.
+    """
+    brackets = data.translate(None, _NOT_BRACKETS)
+    for _ in range(limits.MAX_JSON_DEPTH):
+        if not brackets:
+            return False
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    if not brackets:
+        return False
+    depth = 0
+    for token in _DEPTH_TOKEN.finditer(data):
+        first = token[0][:1]
+        if first in b"[{":
+            depth += 1
+            if depth > limits.MAX_JSON_DEPTH:
+                return True
+        elif first in b"]}":
+            depth -= 1
+    return False
+
+
+def decode(data: bytes) -> Manifest:
+    """Parse a manifest's JSON and its types (section 6, step 6)."""
+    if _too_deep(data):
+        raise _refuse("limit_exceeded", "the manifest nests too deep")
+    try:
+        return _decoder.decode(data.decode("utf-8"))
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise _refuse("manifest_invalid", f"the manifest is not valid: {error}") from None
+
+
+class Checked:
+    """A manifest whose every index, count and shape has been checked.
+
+    Attributes
+    ----------
+    codecs : list of CodecLike
+        One for each configuration.
+    runs : list of RunSpec
+        The geometry of each run.
+    """
+
+    def __init__(self, manifest: Manifest, parse_codec: ParseCodec, budget: int) -> None:
+        self.manifest = manifest
+        self._check_counts()
+        self.codecs = [_known_codec(parse_codec, config) for config in manifest.codecs]
+        self.runs = [self._run(index, run) for index, run in enumerate(manifest.runs)]
+        names: set[str] = set()
+        for task in manifest.tasks:
+            _check_name(task.name, names, "task")
+            if not task.name:
+                raise _refuse("manifest_invalid", "a task has an empty name")
+            self._check_task(task)
+        self._check_pairs()
+        for task in manifest.tasks:
+            self._check_budget(task, budget)
+
+    def codec(self, run: int) -> CodecLike:
+        """Return the codec of a run."""
+        return self.codecs[self.manifest.runs[run].codec]
+
+    def _check_counts(self) -> None:
+        manifest = self.manifest
+        counts = (
+            ("codecs", len(manifest.codecs), limits.MAX_CODECS),
+            ("tasks", len(manifest.tasks), limits.MAX_TASKS),
+            ("tensors", sum(len(task.tensors) for task in manifest.tasks), limits.MAX_TENSORS),
+            ("members", sum(len(run.members) for run in manifest.runs), limits.MAX_TENSORS),
+            ("runs", len(manifest.runs), limits.MAX_TENSORS),
+        )
+        for what, count, most in counts:
+            if count > most:
+                raise _refuse("limit_exceeded", f"{count} {what}; the limit is {most}")
+
+    def _run(self, index: int, run: Run) -> RunSpec:
+        if not 0 <= run.codec < len(self.codecs):
+            raise _refuse("manifest_reference", f"run {index} names codec {run.codec}")
+        itemsize(run.dtype)
+        for shape in run.members:
+            _check_shape(shape, f"run {index}")
+        spec = RunSpec.of(run.dtype, run.members)
+        if spec.elements >= limits.MAX_ELEMENTS:
+            raise _refuse("limit_exceeded", f"run {index} has {spec.elements} elements")
+        _check_certificate(index, run)
+        try:
+            self.codecs[run.codec].check(spec)
+        except CodecConfigError as error:
+            raise _refuse("codec_config", f"run {index}: {error.message}") from None
+        return spec
+
+    def _check_task(self, task: Task) -> None:
+        names: set[str] = set()
+        runs = self.runs
+        for tensor in task.tensors:
+            _check_name(tensor.name, names, "tensor")
+            if not 0 <= tensor.run < len(runs) or not (
+                0 <= tensor.member < len(runs[tensor.run].shapes)
+            ):
+                message = f"tensor {tensor.name!r} names run {tensor.run}, member {tensor.member}"
+                raise _refuse("manifest_reference", message)
+        if task.skeleton is not None:
+            good = 0 <= task.skeleton < len(runs)
+            spec = runs[task.skeleton] if good else None
+            if (
+                spec is None
+                or spec.dtype != "uint8"
+                or len(spec.shapes) != 1
+                or len(spec.shapes[0]) != 1
+            ):
+                raise _refuse("manifest_reference", f"task {task.name!r} has no sound skeleton")
+
+    def _check_pairs(self) -> None:
+        seen: set[int] = set()
+        for pair in self.manifest.pairs:
+            good = len(pair) > 1 and all(0 <= run < len(self.runs) for run in pair)
+            if not good or len(set(pair)) != len(pair) or seen.intersection(pair):
+                raise _refuse("manifest_reference", f"pair {pair[:8]} is not sound")
+            seen.update(pair)
+            kinds = {
+                (self.runs[run].dtype, self.runs[run].shapes, self.codec(run).codec_id)
+                for run in pair
+            }
+            if len(kinds) > 1:
+                raise _refuse("manifest_reference", f"pair {pair[:8]} joins unequal runs")
+
+    def _check_budget(self, task: Task, budget: int) -> None:
+        total = 0
+        for tensor in task.tensors:
+            spec = self.runs[tensor.run]
+            total += spec.sizes[tensor.member] * itemsize(spec.dtype)
+        if task.skeleton is not None:
+            total += self.runs[task.skeleton].nbytes
+        if total > budget:
+            message = (
+                f"task {task.name!r} decodes to {total} bytes, over the {budget} that a file of "
+                "this size may ask for; if you trust it, raise the limit with --max-decoded"
+            )
+            raise _refuse("decoded_too_large", message)
+
+
+def _known_codec(parse_codec: ParseCodec, config: dict[str, Any]) -> CodecLike:
+    try:
+        return parse_codec(config)
+    except CodecConfigError as error:
+        raise _refuse(error.code, error.message) from None
+
+
+def _check_shape(shape: Sequence[int], where: str) -> None:
+    if len(shape) > limits.MAX_DIMENSIONS:
+        raise _refuse("limit_exceeded", f"{where} has a shape of {len(shape)} dimensions")
+    if any(side < 0 for side in shape):
+        raise _refuse("manifest_invalid", f"{where} has a negative dimension")
+    if any(side >= limits.MAX_ELEMENTS for side in shape) or (
+        math.prod(side for side in shape if side) >= limits.MAX_ELEMENTS
+    ):
+        raise _refuse("limit_exceeded", f"{where} has a shape of 2^48 elements or more")
+
+
+def _check_certificate(index: int, run: Run) -> None:
+    digests = (run.digest,) if run.source is None else (run.digest, run.source)
+    good = all(_DIGEST.match(digest) for digest in digests)
+    good = good and (run.source is None) == (run.errors is None)
+    if good and run.errors is not None:
+        good = len(run.errors) == len(run.members) and all(
+            entry is None or all(math.isfinite(x) and x >= 0 for x in entry) for entry in run.errors
+        )
+    if not good:
+        raise _refuse("manifest_invalid", f"run {index} has a malformed digest or certificate")
+
+
+def _check_name(name: str, seen: set[str], what: str) -> None:
+    if len(name) > limits.MAX_NAME_BYTES or len(name.encode()) > limits.MAX_NAME_BYTES:
+        raise _refuse("limit_exceeded", f"a {what}'s name is over {limits.MAX_NAME_BYTES} bytes")
+    if name in seen:
+        raise _refuse("manifest_invalid", f"two {what}s are named {name!r}")
+    seen.add(name)

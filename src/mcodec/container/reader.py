@@ -1,0 +1,288 @@
+"""Reads a `.mc` file: everything is checked before the first chunk is read.
+
+spec/container.md, sections 5, 6 and 8.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import xxhash
+
+from mcodec import frames
+from mcodec.container import header as headers
+from mcodec.container import manifest as manifests
+from mcodec.container.layout import staggers
+from mcodec.container.rows import STAGGER, Row, RowTable
+from mcodec.errors import FormatError
+from mcodec.limits import MIB, decoded_budget
+from mcodec.types import FILL, RAW, ZSTD, CodedStream, CodecLike, Fill, RunSpec, StreamSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from mcodec.container.manifest import Manifest, ParseCodec
+    from mcodec.storage import ByteSource
+
+FIRST_READ: Final = 64 * 1024
+GAP: Final = 64  # chunks this close are read as one range
+
+Stream = memoryview | Fill
+
+
+class ContainerReader:
+    """A checked `.mc` file. Chunks may be read from several threads.
+
+    Parameters
+    ----------
+    source
+        The bytes; closed with the reader.
+    parse_codec
+        Makes a codec of a configuration (`codec.registry.from_config`).
+    partial
+        Take a progressive file that is cut off; see `levels`.
+    max_decoded
+        Bytes that one task may decode to, in place of the format's budget.
+    verify
+        False skips the hash of each chunk.
+
+    Attributes
+    ----------
+    layout : str
+    size : int
+        Bytes of the file as its header states them.
+    manifest : Manifest
+    runs : list of RunSpec
+    levels : int or None
+        Of a cut-off progressive file the last whole level; else None.
+
+    Raises
+    ------
+    FormatError
+        With the reason codes of section 6.
+    """
+
+    def __init__(
+        self,
+        source: ByteSource,
+        parse_codec: ParseCodec,
+        *,
+        partial: bool = False,
+        max_decoded: int | None = None,
+        verify: bool = True,
+    ) -> None:
+        self._source = source
+        self._verify = verify
+        try:
+            self._open(parse_codec, partial, max_decoded)
+        except FormatError as error:
+            raise error.at(source.name) from None
+
+    def _open(self, parse_codec: ParseCodec, partial: bool, max_decoded: int | None) -> None:
+        source = self._source
+        first = source.read_at(0, min(source.size, FIRST_READ))
+        self.header = header = headers.parse(first[: headers.SIZE], source.size, partial=partial)
+        start, end = header.front_offset, header.front_offset + header.front_length
+        front = first[start:end] if end <= len(first) else source.read_at(start, end - start)
+        if xxhash.xxh3_64_intdigest(front) != header.front_hash:
+            raise FormatError(
+                "the manifest or row table is damaged (its hash does not match)",
+                code="front_checksum",
+            )
+        self.manifest_bytes = _manifest_bytes(front, header)
+        self.manifest: Manifest = manifests.decode(self.manifest_bytes)
+        budget = decoded_budget(header.file_length) if max_decoded is None else max_decoded
+        self._checked = manifests.Checked(self.manifest, parse_codec, budget)
+        self._rows = RowTable(memoryview(front)[header.manifest_padded :], header, self._checked)
+        self.levels = self._whole_levels() if source.size < header.file_length else None
+
+    @property
+    def name(self) -> str:
+        """The file's name, for messages."""
+        return self._source.name
+
+    @property
+    def layout(self) -> str:
+        """The layout that the header names."""
+        return self.header.layout
+
+    @property
+    def size(self) -> int:
+        """The bytes of the file, as its header states them."""
+        return self.header.file_length
+
+    @property
+    def runs(self) -> list[RunSpec]:
+        """The geometry of each run."""
+        return self._checked.runs
+
+    def codec(self, run: int) -> CodecLike:
+        """Return the codec of a run."""
+        return self._checked.codec(run)
+
+    def rows(self, run: int, block: int) -> list[Row]:
+        """Return the rows of a block, or of the head with block -1."""
+        return list(self._rows.rows(run, block))
+
+    def specs(self, run: int, block: int, mode: int) -> tuple[StreamSpec, ...]:
+        """Return the streams of a block, or of the head with block -1."""
+        codec, spec = self.codec(run), self.runs[run]
+        if block < 0:
+            return codec.head_streams(spec)
+        return codec.block_streams(spec, block, mode) or ()
+
+    def read_streams(
+        self, run: int, block: int, level: int | None = None
+    ) -> tuple[int, list[Stream | None]]:
+        """Read the streams of a block (block -1: the head), and return its mode and the streams.
+
+        With `level`, streams of higher levels are not read and come as None.
+        """
+        rows = self.rows(run, block)
+        mode = rows[0].mode if rows else 0
+        specs = self.specs(run, block, mode)
+        wanted = [
+            row for row in rows if level is None or specs[row.first].level <= level
+        ]
+        streams: list[Stream | None] = [None] * len(specs)
+        try:
+            for row, stored in self._read_chunks(wanted):
+                part = specs[row.first : row.first + row.streams]
+                streams[row.first : row.first + row.streams] = _split(row, stored, part)
+        except FormatError as error:
+            place = "head" if block < 0 else f"block {block}"
+            raise error.at(f"{self._source.name}: run {run}, {place}") from None
+        if level is not None:  # a chunk may carry streams beyond the level asked for
+            for index, spec in enumerate(specs):
+                if spec.level > level:
+                    streams[index] = None
+        return mode, streams
+
+    def coded_streams(self, run: int, block: int) -> tuple[int, list[CodedStream]]:
+        """Return a block's streams as they are stored, shared chunks taken apart."""
+        rows = self.rows(run, block)
+        mode = rows[0].mode if rows else 0
+        specs = self.specs(run, block, mode)
+        coded: list[CodedStream] = []
+        for row, stored in self._read_chunks(rows):
+            part = specs[row.first : row.first + row.streams]
+            if row.coder == ZSTD:
+                coded.append(CodedStream(ZSTD, 0, row.raw, stored))
+                continue
+            for stream in _split(row, stored, part):
+                if isinstance(stream, Fill):
+                    coded.append(CodedStream(FILL, stream.value, stream.length))
+                else:
+                    coded.append(CodedStream(RAW, 0, len(stream), stream))
+        return mode, coded
+
+    def check_padding(self) -> None:
+        """Check that all bytes that no row claims are zero."""
+        header = self.header
+        taken = [
+            (0, headers.SIZE),
+            (header.front_offset, header.front_offset + header.front_length),
+            (header.file_length, header.file_length),
+        ]
+        for index in range(header.row_count):
+            row = self._rows.get(index)
+            if row.stored:
+                taken.append((row.offset, row.offset + row.stored))
+        end = 0
+        for start, stop in sorted(taken):
+            self._check_zero(end, start)
+            end = stop
+
+    def _check_zero(self, start: int, stop: int) -> None:
+        for at in range(start, stop, MIB):
+            data = self._source.read_at(at, min(MIB, stop - at))
+            if data.count(0) != len(data):
+                message = f"padding between {start} and {stop} is not zero"
+                raise FormatError(message, code="padding_nonzero", where=self._source.name)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._source.close()
+
+    def _read_chunks(self, rows: Sequence[Row]) -> Iterator[tuple[Row, memoryview]]:
+        """Read chunks, neighbours in one range, and check the hash of each."""
+        for start, stop, members in _ranges(rows):
+            data = memoryview(self._source.read_at(start, stop - start) if stop > start else b"")
+            for row in members:
+                at = row.offset - start if row.stored else 0
+                stored = data[at : at + row.stored]
+                if self._verify and row.stored and xxhash.xxh3_64_intdigest(stored) != row.hash:
+                    message = f"the {row.stored} bytes at {row.offset} are damaged (hash mismatch)"
+                    raise FormatError(message, code="chunk_checksum")
+                yield row, stored
+
+    def _whole_levels(self) -> int:
+        """Return the last level of a cut-off progressive file of which all chunks are there."""
+        missing: set[int] = set()
+        levels = {0}
+        for run, spec in enumerate(self.runs):
+            for block in range(-1, spec.blocks):
+                for row in self._rows.rows(run, block):
+                    level = self.specs(run, block, row.mode)[row.first].level
+                    levels.add(level)
+                    if row.offset + row.stored > self._source.size:
+                        missing.add(level)
+        if not missing:
+            return max(levels)
+        if 0 in missing:
+            message = f"the file is cut off in level 0, at {self._source.size} bytes"
+            raise FormatError(message, code="file_truncated")
+        return min(missing) - 1
+
+
+def _manifest_bytes(front: bytes, header: headers.Header) -> bytes:
+    stored = front[: header.manifest_stored]
+    if any(front[header.manifest_stored : header.manifest_padded]):
+        raise FormatError("the manifest's padding is not zero", code="manifest_corrupt")
+    try:
+        return frames.decompress(stored, header.manifest_raw)
+    except frames.FrameError as error:
+        raise FormatError(f"the manifest: {error}", code="manifest_corrupt") from None
+
+
+def _ranges(rows: Sequence[Row]) -> Iterator[tuple[int, int, list[Row]]]:
+    """Join chunks that follow one another, as (start, stop, rows), so that one read gets them."""
+    start = stop = 0
+    members: list[Row] = []
+    for row in rows:
+        if members and row.stored and stop and not 0 <= row.offset - stop <= GAP:
+            yield start, stop, members
+            members, stop = [], 0
+        if row.stored:
+            if not stop:
+                start = row.offset
+            stop = row.offset + row.stored
+        members.append(row)
+    if members:
+        yield start, stop, members
+
+
+def _split(row: Row, stored: memoryview, specs: Sequence[StreamSpec]) -> list[Stream]:
+    """Decode a chunk and cut it into its streams."""
+    if row.coder == FILL:
+        if len(specs) == 1:
+            return [Fill(row.fill, row.raw)]
+        return [Fill(row.fill, spec.length) for spec in specs]
+    data = stored
+    if row.coder == ZSTD:
+        try:
+            data = memoryview(frames.decompress(stored, row.raw))
+        except frames.FrameError as error:
+            raise FormatError(str(error), code="chunk_corrupt") from None
+    if len(specs) == 1:
+        return [data]
+    streams: list[Stream] = []
+    at = 0
+    for index, spec in enumerate(specs):
+        streams.append(data[at : at + spec.length])
+        at += spec.length
+        if index + 1 < len(specs) and staggers(spec.length):
+            if any(data[at : at + STAGGER]):
+                raise FormatError("a stagger is not zero", code="stream_invalid")
+            at += STAGGER
+    return streams

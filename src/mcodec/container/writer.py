@@ -1,0 +1,193 @@
+"""Writes a `.mc` file: chunks as they come, then the front, then the rename.
+
+Memory is bounded. Chunks are spooled in memory while they take at most 64 MiB together, since the
+front then stands before them; past that they go straight to the file, with the front at its end.
+A progressive file is spooled whole, on disk where it is large.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import ExitStack
+from dataclasses import dataclass
+from tempfile import SpooledTemporaryFile
+from typing import IO, TYPE_CHECKING, Any, Final
+
+import xxhash
+
+from mcodec import frames, storage
+from mcodec.container.header import SIZE, Header
+from mcodec.container.layout import Chunk, group, interleave
+from mcodec.container.rows import EMPTY_HASH, ROW, Row, alignment
+from mcodec.errors import UsageError
+from mcodec.limits import MAX_FRONT, MAX_ROWS, MIB
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from mcodec.types import CodedStream, StreamSpec
+
+SPOOL: Final = 64 * MIB
+MANIFEST_LEVEL: Final = 9  # the front is small, and is read at every open
+PAGE: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The coded streams of one block (or head, block -1) of one run."""
+
+    run: int
+    mode: int
+    specs: Sequence[StreamSpec]
+    coded: Sequence[CodedStream]
+
+
+class ContainerWriter:
+    """Collects blocks, and writes the file when `finish` is called.
+
+    Blocks come in the order of their place: run by run, in a run the head and then block by block;
+    in the interleaved layout the runs of a fused group come together, one `put` a block. Use it as
+    a context manager: leaving it without `finish`, or by an error, leaves nothing behind.
+
+    Parameters
+    ----------
+    path
+        The file to make or replace.
+    layout
+        ``task``, ``interleaved`` or ``progressive``.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], layout: str) -> None:
+        self._path = os.fspath(path)
+        self._layout = layout
+        # run -> its rows in order, with the level of each; offsets count from the payload's start
+        self._rows: dict[int, list[tuple[int, Row]]] = {}
+        self._size = 0
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            temporary = stack.enter_context(storage.atomic_output(self._path))
+            self._file: IO[bytes] = stack.enter_context(open(temporary, "wb"))
+            spool: Any = SpooledTemporaryFile(  # noqa: SIM115  (the stack closes it)
+                SPOOL if self._layout == "progressive" else 0, dir=os.path.dirname(temporary)
+            )
+            self._spool: IO[bytes] = stack.enter_context(spool)
+            self._spooled = True
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None and not self._file.closed:
+            with self._stack:
+                raise UsageError("the writer was left without finish()")
+        self._stack.__exit__(kind, error, trace)
+
+    def put(self, parts: Sequence[Part]) -> None:
+        """Place one block of a run, or of every run of a fused group."""
+        chunks = [group(part.specs, part.coded, self._layout) for part in parts]
+        for member, position in interleave(chunks):
+            part = parts[member]
+            rows = self._rows.setdefault(part.run, [])
+            rows.append(self._place(chunks[member][position], part.mode))
+        if self._spooled and self._layout != "progressive" and self._size > SPOOL:
+            self._leave_spool()
+
+    def finish(self, manifest: bytes) -> int:
+        """Write header and front around the payload; return the bytes of the file."""
+        rows = [entry for run in sorted(self._rows) for entry in self._rows[run]]
+        if len(rows) > MAX_ROWS:
+            raise UsageError(f"the model needs {len(rows)} rows; the format's limit is {MAX_ROWS}")
+        stored = frames.compress(manifest, MANIFEST_LEVEL)
+        header = Header(self._layout, 0, 0, len(stored), len(manifest), len(rows), 0)
+        if max(header.front_length, len(manifest)) > MAX_FRONT:
+            raise UsageError("the manifest is over the format's limit of 512 MiB")
+        front_offset = SIZE if self._spooled else _up(SIZE + self._size, PAGE)
+        payload = _up(front_offset + header.front_length, PAGE) if self._spooled else SIZE
+        if self._layout == "progressive":
+            order = sorted(range(len(rows)), key=lambda index: rows[index][0])  # stable
+            placed = self._copy_in_order([row for _, row in rows], order, payload)
+        else:
+            placed = [_moved(row, payload) for _, row in rows]
+            if self._spooled:
+                self._copy_spool(payload)
+        front = stored + bytes(header.manifest_padded - len(stored))
+        front += b"".join(ROW.pack(*row) for row in placed)
+        end = max((row.offset + row.stored for row in placed), default=0)
+        length = max(front_offset + len(front), end)
+        self._file.seek(front_offset)
+        self._file.write(front)
+        digest = xxhash.xxh3_64_intdigest(front)
+        header = Header(
+            self._layout, length, front_offset, len(stored), len(manifest), len(rows), digest
+        )
+        self._file.seek(0)
+        self._file.write(header.pack())
+        self._file.truncate(length)
+        self._file.close()
+        return length
+
+    def _place(self, chunk: Chunk, mode: int) -> tuple[int, Row]:
+        stored = chunk.stored
+        if stored == 0:
+            row = Row(0, 0, chunk.raw, EMPTY_HASH, chunk.coder, chunk.fill, *_streams(chunk), mode)
+            return chunk.level, row
+        target = self._spool if self._spooled else self._file
+        offset = _up(self._size, alignment(stored))
+        target.write(bytes(offset - self._size))
+        digest = xxhash.xxh3_64()
+        for piece in chunk.pieces:
+            digest.update(piece)
+            target.write(piece)
+        self._size = offset + stored
+        row = Row(
+            offset, stored, chunk.raw, digest.intdigest(), chunk.coder, 0, *_streams(chunk), mode
+        )
+        return chunk.level, row
+
+    def _leave_spool(self) -> None:
+        """From here on chunks go straight to the file, behind the header."""
+        self._copy_spool(SIZE)
+        self._spool.close()
+        self._spooled = False
+
+    def _copy_spool(self, payload: int) -> None:
+        self._file.seek(payload)
+        self._spool.seek(0)
+        shutil.copyfileobj(self._spool, self._file, MIB)
+
+    def _copy_in_order(self, rows: list[Row], order: list[int], payload: int) -> list[Row]:
+        """Copy the spooled chunks level by level, and return the rows with their final offsets."""
+        placed = list(rows)
+        at = payload
+        for index in order:
+            row = rows[index]
+            if row.stored:
+                at = _up(at, alignment(row.stored))
+                self._spool.seek(row.offset)
+                self._file.seek(at)
+                self._file.write(self._spool.read(row.stored))  # 64 MiB at most
+                placed[index] = row._replace(offset=at)
+                at += row.stored
+        return placed
+
+
+def _up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
+
+
+def _streams(chunk: Chunk) -> tuple[int, int]:
+    return chunk.first, chunk.streams
+
+
+def _moved(row: Row, payload: int) -> Row:
+    return row._replace(offset=row.offset + payload) if row.stored else row
+

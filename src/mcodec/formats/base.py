@@ -1,0 +1,82 @@
+"""What a model format offers: a source to read lazily, and a sink to fill.
+
+`api` joins a source with the container's writer, and the container's reader with a sink; a
+format knows nothing of `.mc` files, and the container nothing of formats.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mcodec.types import TensorSpec
+
+
+class TensorSource(Protocol):
+    """A model file that is open for reading; nothing is loaded until `read`.
+
+    Attributes
+    ----------
+    format : str
+        The format's id in `registry.FORMATS`.
+    tensors : sequence of TensorSpec
+        In model order; names are unique.
+    metadata : mapping of str to str
+        What the file says of itself in words (safetensors' ``__metadata__``).
+    """
+
+    format: str
+    tensors: Sequence[TensorSpec]
+    metadata: Mapping[str, str]
+
+    def skeleton(self) -> bytes:
+        """Return all that the file holds besides arrays, as the format's own JSON; maybe empty."""
+        ...
+
+    def read(self, index: int, start: int, stop: int) -> NDArray[np.generic]:
+        """Return elements [start, stop) of tensor `index`, in C order.
+
+        The array is one-dimensional, contiguous, little-endian, of the tensor's dtype, and its
+        caller's own. May be called from several threads.
+
+        Raises
+        ------
+        FormatError
+            ``source_invalid`` if the bytes are not there.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the file."""
+        ...
+
+
+class TensorSink(Protocol):
+    """A model file that is being written; bytes come in any order, from any thread."""
+
+    def write(self, index: int, offset: int, data: memoryview) -> None:
+        """Put `data`, little-endian bytes in C order, at byte `offset` of tensor `index`."""
+        ...
+
+    def close(self) -> None:
+        """Finish the file and sync it."""
+        ...
+
+
+class _Tagged(msgspec.Struct):
+    format: str
+
+
+def skeleton_format(skeleton: bytes) -> str | None:
+    """Return the id of the format that a skeleton speaks of; None for an empty or foreign one."""
+    try:
+        return msgspec.json.decode(skeleton, type=_Tagged).format
+    except msgspec.MsgspecError:
+        return None

@@ -1,0 +1,136 @@
+"""Local model files by position: reads and writes that any thread may make at any time."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from mcodec.errors import FormatError, UsageError
+from mcodec.storage import io_errors, is_url
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from mcodec.types import TensorSpec
+
+_CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
+
+
+class InputFile:
+    """A model file that is open for positional reads.
+
+    Raises
+    ------
+    InputOutputError
+        There is no such file, it is a folder or a device, or it may not be read.
+    UsageError
+        The path is a URL.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._fd = -1
+        if is_url(path):
+            raise UsageError("model files are read from this machine: download it first", where=path)
+        with io_errors(path):
+            # A pipe would block here for ever; O_NONBLOCK changes nothing for a regular file.
+            self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _CLOEXEC)
+            status = os.fstat(self._fd)
+            if stat.S_ISDIR(status.st_mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, "not a regular file")
+        self.size = status.st_size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return up to `length` bytes from `offset`: fewer where the file ends."""
+        with io_errors(self.path):
+            return os.pread(self._fd, length, offset)
+
+    def read_into(self, out: NDArray[np.generic], offset: int) -> None:
+        """Fill a contiguous array with the bytes from `offset`.
+
+        Raises
+        ------
+        FormatError
+            ``source_invalid`` if the file ends before the array is full.
+        """
+        view = memoryview(out.view(np.uint8))
+        while view:
+            with io_errors(self.path):
+                count = os.preadv(self._fd, [view], offset)
+            if not count:
+                raise FormatError("the file ends early", code="source_invalid", where=self.path)
+            view, offset = view[count:], offset + count
+
+    def close(self) -> None:
+        """Release the descriptor; a second call does nothing."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class TensorFile:
+    """A model file whose tensors have their places: bytes come in any order, from any thread.
+
+    Parameters
+    ----------
+    path : str
+        An existing file.
+    specs : sequence of TensorSpec
+    offsets : sequence of int
+        Where each tensor's first byte lies in the file.
+    """
+
+    def __init__(self, path: str, specs: Sequence[TensorSpec], offsets: Sequence[int]) -> None:
+        self._path = path
+        self._specs = specs
+        self._offsets = offsets
+        self._fd = -1
+        with io_errors(path):
+            self._fd = os.open(path, os.O_RDWR | _CLOEXEC)
+
+    def write(self, index: int, offset: int, data: memoryview) -> None:
+        """Put `data` at byte `offset` of tensor `index`.
+
+        Raises
+        ------
+        UsageError
+            The bytes do not lie inside the tensor.
+        InputOutputError
+            The operating system refuses to write.
+        """
+        view = data.cast("B") if data.nbytes else memoryview(b"")
+        spec = self._specs[index]
+        if offset < 0 or offset + len(view) > spec.nbytes:
+            raise UsageError(f"bytes past the end of tensor {spec.name!r}", where=self._path)
+        place = self._offsets[index] + offset
+        while view:
+            with io_errors(self._path):
+                count = os.pwrite(self._fd, view, place)
+            view, place = view[count:], place + count
+
+    def close(self) -> None:
+        """Sync and release the file; a second call does nothing."""
+        if self._fd < 0:
+            return
+        fd, self._fd = self._fd, -1
+        with io_errors(self._path):
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def __del__(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

@@ -1,0 +1,175 @@
+"""HDF5 files, Keras' and others': tensors read lazily, the rest kept as a skeleton.
+
+Keras 2 and 3 legacy models (``model_weights``), weights of Keras 2 (``layer_names`` on the root),
+the ``.weights.h5`` tree of Keras 3, and any other file of numeric arrays. A tensor's name is its
+path without the leading slash. Nothing in the file is ever executed or deserialised:
+``model_config`` is text to carry.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+import h5py
+import numpy as np
+from h5py import h5d, h5f, h5o, h5p, h5s
+
+from mcodec.errors import FormatError
+from mcodec.formats.files import InputFile
+from mcodec.formats.hdf5_guards import border
+from mcodec.formats.hdf5_order import ModelOrder
+from mcodec.formats.hdf5_skeleton import (
+    FORMAT,
+    VERSION,
+    Dataset,
+    Group,
+    Link,
+    NamedType,
+    Object,
+    Skeleton,
+    Tensor,
+    encode,
+)
+from mcodec.formats.hdf5_slabs import boxes
+from mcodec.formats.hdf5_values import ValueReader, attribute_order
+from mcodec.formats.hdf5_walk import Node, TensorPlace, Walker
+from mcodec.formats.hdf5_write import create_hdf5 as create_hdf5
+from mcodec.types import itemsize, numpy_dtype
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from mcodec.types import TensorSpec
+
+_CACHE: Final = 64 << 20  # bytes of decoded chunks to keep, so that rows across chunks are read once
+
+
+def open_hdf5(path: str) -> Hdf5Source:
+    """Open an HDF5 file.
+
+    Raises
+    ------
+    FormatError
+        The file is damaged, or uses something that is refused (docs/architecture.md, "Guards").
+    InputOutputError
+        The file cannot be read.
+    """
+    file = InputFile(path)
+    try:
+        with border("the file"):
+            return Hdf5Source(file)
+    except FormatError as error:
+        file.close()
+        raise error.at(path) from error.__cause__
+
+
+class Hdf5Source:
+    """An HDF5 file that is open for reading."""
+
+    format = FORMAT
+    metadata: Mapping[str, str] = {}
+
+    def __init__(self, file: InputFile) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._fid = h5f.open(os.fsencode(file.path), h5f.ACC_RDONLY)
+        self._open: tuple[int, Any] | None = None
+        try:
+            reader = ValueReader(self._fid)
+            self._found = Walker(self._fid, file.size, reader).walk()
+            names = ModelOrder(self._fid, self._found, reader).names()
+        except BaseException:
+            self._fid.close()
+            raise
+        self._places = [self._found.tensors[name] for name in names]
+        self.tensors: Sequence[TensorSpec] = [place.spec for place in self._places]
+
+    def skeleton(self) -> bytes:
+        """Return the JSON of everything but the tensors."""
+        with self._lock, border("the file"):
+            reader = ValueReader(self._fid)
+            objects = [self._object(node, reader) for node in self._found.nodes]
+            return encode(Skeleton(VERSION, reader.table.types, objects))
+
+    def _object(self, node: Node, reader: ValueReader) -> Object:
+        if node.what == "link":
+            return Link(path=node.path, target=node.target)
+        oid = h5o.open(self._fid, f"/{node.path}".encode())
+        common: dict[str, Any] = {
+            "path": node.path,
+            "attributes": reader.attributes(oid, node.path),
+            "attribute_order": attribute_order(oid),
+        }
+        match node.what:
+            case "group":
+                order = oid.get_create_plist().get_link_creation_order()
+                return Group(link_order=order, **common)
+            case "tensor":
+                return Tensor(type=reader.table.add(self._found.tensors[node.path].kind), **common)
+            case "dataset":
+                return Dataset(value=reader.value(oid, node.path), **common)
+        return NamedType(type=reader.type(oid, node.path), **common)
+
+    def read(self, index: int, start: int, stop: int) -> NDArray[np.generic]:
+        """Return elements [start, stop) of tensor `index`."""
+        place = self._places[index]
+        dtype = numpy_dtype(place.spec.dtype)
+        out: NDArray[np.generic] = np.empty(stop - start, dtype)
+        if place.offset is not None:
+            self._file.read_into(out, place.offset + start * dtype.itemsize)
+        elif out.size:
+            with self._lock, border(repr(place.spec.name)):
+                self._read_boxes(index, place, start, stop, out)
+        if place.swap:
+            out.view(f"u{place.swap}").byteswap(inplace=True)
+        return out
+
+    def _read_boxes(
+        self, index: int, place: TensorPlace, start: int, stop: int, out: NDArray[np.generic]
+    ) -> None:
+        """Read through HDF5, with the file's own datatype: no value is converted."""
+        dsid = self._dataset(index, place)
+        mtype = dsid.get_type()
+        space = dsid.get_space()
+        raw = out.view(f"V{out.itemsize}")
+        if not place.spec.shape:
+            dsid.read(h5s.ALL, h5s.ALL, raw.reshape(()), mtype)
+            return
+        done = 0
+        for first, extent in boxes(place.spec.shape, start, stop):
+            part = raw[done : done + int(np.prod(extent, dtype=object))]
+            space.select_hyperslab(first, extent)
+            dsid.read(h5s.create_simple(part.shape), space, part, mtype)
+            done += part.size
+
+    def _dataset(self, index: int, place: TensorPlace) -> Any:
+        """Open a dataset, with a cache in which a row of its chunks fits; the last one is kept."""
+        if self._open is None or self._open[0] != index:
+            path = f"/{place.spec.name}".encode()
+            access = h5p.create(h5p.DATASET_ACCESS)
+            chunk = h5d.open(self._fid, path).get_create_plist()
+            if chunk.get_layout() == h5d.CHUNKED:
+                access.set_chunk_cache(*_chunk_cache(place.spec, chunk.get_chunk()))
+            self._open = (index, h5d.open(self._fid, path, access))
+        return self._open[1]
+
+    def close(self) -> None:
+        """Release the file."""
+        with self._lock:
+            self._open = None
+            if self._fid.valid:
+                self._fid.close()
+        self._file.close()
+
+
+def _chunk_cache(spec: TensorSpec, chunk: tuple[int, ...]) -> tuple[int, int, float]:
+    """Return the slots, bytes and eviction weight of a cache for reading in C order."""
+    size = math.prod(chunk) * itemsize(spec.dtype)
+    across = math.prod(-(-d // c) for d, c in zip(spec.shape[1:], chunk[1:], strict=True))
+    held = max(1, min(across, _CACHE // size))
+    return 10 * held + 1, max(held * size, 1 << 20), 1.0

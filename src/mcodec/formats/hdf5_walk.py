@@ -1,0 +1,250 @@
+"""A walk over all objects of an HDF5 file: each is visited once, checked, and not yet read."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import h5py
+from h5py import h5d, h5g, h5o, h5s, h5t
+
+from mcodec.errors import FormatError
+from mcodec.formats.hdf5_dtypes import MARKER, little_endian, swap_unit, tensor_dtype
+from mcodec.formats.hdf5_guards import (
+    check_creation,
+    check_element,
+    check_link,
+    check_stored,
+    child_path,
+    invalid,
+    link_name,
+    over_limit,
+    refused,
+)
+from mcodec.formats.hdf5_types import Opaque, Type, describe
+from mcodec.formats.hdf5_values import ValueReader, shape_of
+from mcodec.limits import MAX_SOURCE_OBJECTS, MAX_TENSORS, decoded_budget
+from mcodec.types import TensorSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_DIGITS: Final = re.compile(r"([0-9]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class TensorPlace:
+    """A tensor, and how its bytes are found.
+
+    Attributes
+    ----------
+    spec : TensorSpec
+    kind : Type
+        The HDF5 datatype with which the tensor is written back: little-endian.
+    swap : int
+        Bytes to turn at a time; 0 for none.
+    offset : int or None
+        Where the data lies in the file in one piece; None if HDF5 has to put it together.
+    """
+
+    spec: TensorSpec
+    kind: Type
+    swap: int
+    offset: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One object, or a link to one that was met before.
+
+    Attributes
+    ----------
+    path : str
+        From the root, without a leading slash.
+    what : str
+        ``group``, ``tensor``, ``dataset``, ``type`` or ``link``.
+    target : str
+        For a link, the path under which the object was met first.
+    """
+
+    path: str
+    what: str
+    target: str = ""
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A group that is being walked; `paths` counts the paths below it, those by links included."""
+
+    path: str
+    address: int
+    gid: Any
+    children: Iterator[tuple[str, int]]
+    paths: int = 1
+
+
+@dataclass(slots=True)
+class Inventory:
+    """All that a walk has found, in its order: groups stand before what is in them."""
+
+    nodes: list[Node] = field(default_factory=list)
+    tensors: dict[str, TensorPlace] = field(default_factory=dict)
+
+
+class Walker:
+    """Walks one file.
+
+    Parameters
+    ----------
+    fid : h5py.h5f.FileID
+    file_bytes : int
+        The real size of the file.
+    reader : ValueReader
+        For the attribute that tells a tensor's dtype.
+    """
+
+    def __init__(self, fid: Any, file_bytes: int, reader: ValueReader) -> None:
+        self._fid = fid
+        self._file_bytes = file_bytes
+        self._reader = reader
+        self._found = Inventory()
+        self._first: dict[int, str] = {}  # address -> path
+        self._below: dict[int, int] = {}  # address of a finished group -> paths below it
+        self._declared = 0
+
+    def walk(self) -> Inventory:
+        """Visit every object once.
+
+        Raises
+        ------
+        FormatError
+            Something in the file is refused, over a limit or damaged.
+        """
+        root = h5g.open(self._fid, b"/")
+        address = h5o.get_info(root).addr
+        self._first[address] = ""
+        self._found.nodes.append(Node("", "group"))
+        frames = [_Frame("", address, root, _children(root, ""))]
+        while frames:
+            frame = frames[-1]
+            child = next(frame.children, None)
+            if child is not None:
+                inner = self._visit(frame, *child)
+                if inner is not None:
+                    frames.append(inner)
+                continue
+            frames.pop()
+            self._below[frame.address] = frame.paths
+            if frames:
+                self._count(frames[-1], frame.paths)
+        return self._found
+
+    def _count(self, frame: _Frame, paths: int) -> None:
+        frame.paths += paths
+        if frame.paths > MAX_SOURCE_OBJECTS:
+            raise over_limit(f"the file has more than {MAX_SOURCE_OBJECTS} paths")
+
+    def _visit(self, frame: _Frame, name: str, kind: int) -> _Frame | None:
+        """Take in one child; a group that is new is returned to be walked."""
+        path = child_path(frame.path, name)
+        check_link(kind, path)
+        raw = name.encode("utf-8")
+        info = h5o.get_info(frame.gid, raw)
+        first = self._first.setdefault(info.addr, path)
+        if first != path:
+            if info.type == h5o.TYPE_GROUP and info.addr not in self._below:
+                raise refused(f"{path!r} is a link to {first!r}, a group that it lies in")
+            self._found.nodes.append(Node(path, "link", first))
+            self._count(frame, self._below.get(info.addr, 1))
+            return None
+        child = h5o.open(frame.gid, raw)
+        match child:
+            case h5g.GroupID():
+                self._found.nodes.append(Node(path, "group"))
+                return _Frame(path, info.addr, child, _children(child, path))
+            case h5d.DatasetID():
+                self._found.nodes.append(Node(path, self._dataset(child, path)))
+            case h5t.TypeID():
+                self._found.nodes.append(Node(path, "type"))
+            case _:
+                raise invalid(f"{path!r} is no object that HDF5 knows")
+        self._count(frame, 1)
+        return None
+
+    def _dataset(self, dsid: Any, path: str) -> str:
+        """Check a dataset, and return whether it is a tensor or not."""
+        plist = dsid.get_create_plist()
+        check_creation(plist, path)
+        tid = dsid.get_type()
+        size = check_element(tid.get_size(), path)
+        shape = shape_of(dsid.get_space(), path)
+        declared = size * math.prod(shape or ()) if shape is not None else 0
+        self._check_size(dsid, plist, declared, size, path)
+        kind = describe(tid, path)
+        marker = self._marker(dsid, path) if isinstance(kind, Opaque) else None
+        dtype = tensor_dtype(kind, marker)
+        if dtype is None or shape is None:
+            return "dataset"
+        if len(self._found.tensors) >= MAX_TENSORS:
+            raise over_limit(f"the file has more than {MAX_TENSORS} tensors")
+        spec = TensorSpec(path, dtype, tuple(shape))
+        offset = self._offset(dsid, plist, spec)
+        self._found.tensors[path] = TensorPlace(spec, little_endian(kind), swap_unit(kind), offset)
+        return "tensor"
+
+    def _check_size(self, dsid: Any, plist: Any, declared: int, size: int, path: str) -> None:
+        stored = dsid.get_storage_size()
+        chunk = size * math.prod(plist.get_chunk()) if plist.get_layout() == h5d.CHUNKED else 0
+        check_stored(max(declared, chunk), stored, path)
+        self._declared += declared
+        if self._declared > decoded_budget(self._file_bytes):
+            raise FormatError(
+                f"the datasets declare more than {decoded_budget(self._file_bytes)} bytes in all",
+                code="decoded_too_large",
+            )
+
+    def _offset(self, dsid: Any, plist: Any, spec: TensorSpec) -> int | None:
+        """Return where a contiguous dataset's data lies, the user block counted."""
+        if plist.get_layout() != h5d.CONTIGUOUS or not spec.nbytes:
+            return None
+        offset = dsid.get_offset()
+        if offset is None:
+            return None  # never written: HDF5 gives its fill value
+        if not 0 <= offset <= self._file_bytes - spec.nbytes:
+            raise invalid(f"the data of {spec.name!r} lies past the end of the file")
+        return int(offset)
+
+    def _marker(self, dsid: Any, path: str) -> str | None:
+        raw = MARKER.encode()
+        if not h5py.h5a.exists(dsid, raw):
+            return None
+        texts = self._reader.attribute(dsid, raw, path).texts
+        return texts[0] if len(texts) == 1 else None
+
+
+def _children(gid: Any, path: str) -> Iterator[tuple[str, int]]:
+    """Return the links of a group, name and kind, in the order in which people count."""
+    if gid.get_num_objs() > MAX_SOURCE_OBJECTS:
+        raise over_limit(f"the group {path!r} has more than {MAX_SOURCE_OBJECTS} links")
+    links: list[tuple[int, str, int]] = []
+
+    def add(raw: bytes, info: Any) -> None:
+        links.append((info.corder if info.corder_valid else -1, link_name(raw), info.type))
+
+    gid.links.iterate(add, info=True)
+    if all(order >= 0 for order, _, _ in links):
+        links.sort()
+    else:
+        links.sort(key=lambda link: natural_key(link[1]))
+    return ((name, kind) for _, name, kind in links)
+
+
+def natural_key(name: str) -> tuple[object, ...]:
+    """Return a key that sorts dense, dense_1, dense_2, dense_10 in this order."""
+    parts = _DIGITS.split(name)
+    numbers = [digits.lstrip("0") for digits in parts[1::2]]
+    # The length of a number stands for its size: int() of endless digits is refused by Python.
+    parts[1::2] = [f"{len(number):05d}{number}" for number in numbers]
+    return (*parts, name)

@@ -1,0 +1,39 @@
+"""Every cap that a reader enforces, in one place (spec/container.md, "Limits").
+
+A number from a file is compared with these before it is used to allocate, seek or index.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+GIB: Final = 1024 * MIB
+
+# --- the .mc file ---
+MAX_TENSORS: Final = 1 << 20
+MAX_ROWS: Final = 1 << 23
+MAX_TASKS: Final = 1 << 16
+MAX_CODECS: Final = 1 << 16
+MAX_DIMENSIONS: Final = 64
+MAX_CHUNK_RAW: Final = 64 * MIB
+MAX_FRONT: Final = 512 * MIB
+MAX_JSON_DEPTH: Final = 32
+MAX_NAME_BYTES: Final = 4096
+MAX_WINDOW: Final = 8 * MIB
+MAX_ELEMENTS: Final = 1 << 48  # of one run: keeps every product inside 64 bits
+MIN_DECODED_BUDGET: Final = 1 * GIB
+DECODED_RATIO: Final = 1000
+
+# --- other people's files (docs/architecture.md, "Guards") ---
+MAX_SOURCE_OBJECTS: Final = 1 << 20
+MAX_SOURCE_DEPTH: Final = 256
+MAX_SOURCE_HEADER: Final = 100_000_000
+MAX_ELEMENT_BYTES: Final = 64 * KIB
+MAX_ATTRIBUTE_BYTES: Final = 256 * MIB
+
+
+def decoded_budget(file_bytes: int) -> int:
+    """Return how many decoded bytes a file of `file_bytes` bytes may ask for."""
+    return max(MIN_DECODED_BUDGET, DECODED_RATIO * file_bytes)

@@ -1,0 +1,173 @@
+"""Bytes under everything: positional reads of files and URLs, and outputs that are whole or absent."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mcodec.errors import FormatError, InputOutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class ByteSource(Protocol):
+    """Something that is read by position, from any thread."""
+
+    name: str
+    size: int
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return exactly `length` bytes from `offset`; FormatError if they are not there."""
+        ...
+
+    def close(self) -> None:
+        """Release it; a second call does nothing."""
+        ...
+
+
+@contextlib.contextmanager
+def io_errors(name: str) -> Iterator[None]:
+    """Turn an OSError into one line that names the file."""
+    try:
+        yield
+    except InputOutputError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputOutputError(f"{name}: {reason[:1].lower()}{reason[1:]}") from error
+
+
+class LocalFile:
+    """A file of this machine, read with pread: no mapping, so no SIGBUS when it shrinks."""
+
+    def __init__(self, path: str) -> None:
+        self.name = path
+        self._fd = -1
+        with io_errors(path):
+            fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+            status = os.fstat(fd)
+            if stat.S_ISDIR(status.st_mode):
+                os.close(fd)
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        self._fd = fd
+        self.size = status.st_size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return exactly `length` bytes from `offset`."""
+        with io_errors(self.name):
+            data = os.pread(self._fd, length, offset)
+            while len(data) < length:
+                more = os.pread(self._fd, length - len(data), offset + len(data))
+                if not more:
+                    raise FormatError("the file ends early", code="file_truncated", where=self.name)
+                data += more
+        return data
+
+    def close(self) -> None:
+        """Release the descriptor."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class RemoteFile:
+    """A file behind an fsspec URL; one range request a read."""
+
+    def __init__(self, url: str) -> None:
+        import fsspec
+
+        self.name = url
+        self._lock = threading.Lock()
+        with io_errors(url):
+            try:
+                self._fs, self._path = fsspec.core.url_to_fs(url)
+                self.size = int(self._fs.size(self._path))
+            except (ValueError, ImportError, TypeError) as error:
+                raise InputOutputError(f"{url}: {error}") from error
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return exactly `length` bytes from `offset`."""
+        with io_errors(self.name), self._lock:
+            data: Any = self._fs.cat_file(self._path, start=offset, end=offset + length)
+        if len(data) != length:
+            raise FormatError("the file ends early", code="file_truncated", where=self.name)
+        return bytes(data)
+
+    def close(self) -> None:
+        """Nothing is held open between reads."""
+
+
+def is_url(path: str) -> bool:
+    """Tell whether a path is a URL for fsspec rather than a file of this machine."""
+    return "://" in path
+
+
+def open_bytes(path: str | os.PathLike[str]) -> ByteSource:
+    """Open a path or an fsspec URL for positional reads.
+
+    Raises
+    ------
+    InputOutputError
+        There is no such file, or it may not be read.
+    """
+    name = os.fspath(path)
+    return RemoteFile(name) if is_url(name) else LocalFile(name)
+
+
+@contextlib.contextmanager
+def atomic_output(path: str | os.PathLike[str]) -> Iterator[str]:
+    """Give the name of a temporary file that becomes `path` if the block ends well.
+
+    The temporary file lies in the target's folder, is synced and then renamed; on any error or
+    interrupt it is removed, and an existing `path` stays as it was.
+    """
+    target = Path(os.path.realpath(os.fspath(path)))  # a link to a file is kept, its target replaced
+    with io_errors(os.fspath(path)):
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        mode = _mode_for(target)
+        fd, temporary = tempfile.mkstemp(
+            dir=target.parent, prefix=f".{target.name[:100]}.", suffix=".tmp"
+        )
+        os.close(fd)
+        try:
+            yield temporary
+            os.chmod(temporary, mode)
+            _sync(temporary)
+            os.replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        _sync(str(target.parent))
+
+
+def _mode_for(target: Path) -> int:
+    """Keep an existing file's permissions; a new file gets what open() would give it."""
+    try:
+        return stat.S_IMODE(target.stat().st_mode)
+    except FileNotFoundError:
+        umask = os.umask(0)
+        os.umask(umask)
+        return 0o666 & ~umask
+
+
+def _sync(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    except OSError as error:  # some file systems cannot sync a folder
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(fd)

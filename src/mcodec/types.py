@@ -1,0 +1,245 @@
+"""Words that every layer shares: dtypes by name, and what a tensor is (design words: "tensor").
+
+This module imports no numpy when it is loaded, so that `mcodec ls` starts fast.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from mcodec.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+# dtype name -> bytes an element. Names are NumPy's and ml_dtypes'.
+ITEMSIZE: Final[dict[str, int]] = {
+    "bool": 1,
+    "int8": 1,
+    "uint8": 1,
+    "int16": 2,
+    "uint16": 2,
+    "int32": 4,
+    "uint32": 4,
+    "int64": 8,
+    "uint64": 8,
+    "float16": 2,
+    "float32": 4,
+    "float64": 8,
+    "complex64": 8,
+    "complex128": 16,
+    "bfloat16": 2,
+    "float8_e4m3fn": 1,
+    "float8_e4m3fnuz": 1,
+    "float8_e5m2": 1,
+    "float8_e5m2fnuz": 1,
+    "float8_e8m0fnu": 1,
+}
+_EXTENSION: Final = frozenset(n for n in ITEMSIZE if n.startswith(("bfloat16", "float8")))
+_OPAQUE: Final = re.compile(r"V([1-9][0-9]{0,4})\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class FloatFormat:
+    """The fields of a binary floating-point dtype, in bits; the sign is one more."""
+
+    width: int
+    exponent: int
+    mantissa: int
+
+
+FLOATS: Final[dict[str, FloatFormat]] = {
+    "float16": FloatFormat(16, 5, 10),
+    "bfloat16": FloatFormat(16, 8, 7),
+    "float32": FloatFormat(32, 8, 23),
+    "float64": FloatFormat(64, 11, 52),
+}
+
+
+def itemsize(dtype: str) -> int:
+    """Return the bytes that one element of `dtype` takes.
+
+    ``V<n>`` names opaque elements of n bytes.
+
+    Raises
+    ------
+    FormatError
+        ``dtype_unknown`` if there is no such dtype.
+    """
+    size = ITEMSIZE.get(dtype)
+    if size is not None:
+        return size
+    match = _OPAQUE.match(dtype)
+    if match is None:
+        raise FormatError(f"unknown dtype {dtype!r}", code="dtype_unknown")
+    return int(match[1])
+
+
+def numpy_dtype(dtype: str) -> np.dtype[np.generic]:
+    """Return the little-endian NumPy dtype (ml_dtypes for bfloat16 and float8) of a name."""
+    import numpy as np
+
+    if dtype in _EXTENSION:
+        import ml_dtypes
+
+        return np.dtype(getattr(ml_dtypes, dtype))
+    itemsize(dtype)  # refuses what is unknown
+    return np.dtype(dtype).newbyteorder("<")
+
+
+def dtype_name(dtype: np.dtype[np.generic]) -> str | None:
+    """Return the name of a NumPy dtype, or None if mcodec has none for it."""
+    if dtype.kind == "V" and dtype.fields is None and dtype.subdtype is None:
+        name = dtype.name if dtype.name in _EXTENSION else f"V{dtype.itemsize}"
+    else:
+        name = dtype.name
+    return name if name in ITEMSIZE or _OPAQUE.match(name) else None
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """A tensor's name, dtype (a name of `ITEMSIZE`, or ``V<n>``) and shape."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """The number of elements; 1 for a zero-dimensional tensor."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the decoded array."""
+        return self.size * itemsize(self.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """One stream that a codec makes of a block, or of a run's head.
+
+    ``length`` is its exact bytes, or the largest ones where it is ``variable``; ``level`` says
+    where it stands in a progressive file (spec/codecs/README.md).
+    """
+
+    name: str
+    length: int
+    level: int = 0
+    variable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CodedStream:
+    """A stream after its coder: `data` as stored (empty for fill), `raw` bytes when decoded."""
+
+    coder: int
+    fill: int
+    raw: int
+    data: bytes | memoryview = b""
+
+
+# Coders (spec/container.md, section 4).
+FILL: Final = 0
+RAW: Final = 1
+ZSTD: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """A decoded stream that is one byte, repeated."""
+
+    value: int
+    length: int
+
+    def __bytes__(self) -> bytes:
+        return bytes((self.value,)) * self.length
+
+
+BLOCK: Final = 1 << 18  # elements of a block, for itemsizes up to 256
+RUN_ALIGNMENT: Final = 8  # elements: every member starts on a whole byte of each plane
+
+
+def block_elements(item: int) -> int:
+    """Return how many elements a block has for an itemsize (spec/container.md, section 4)."""
+    return BLOCK if item <= 256 else 1 << (26 - (item - 1).bit_length())
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """The geometry of a run: its dtype, and the shapes of the arrays that lie in it.
+
+    Attributes
+    ----------
+    starts, sizes : tuple of int
+        First element and number of elements of each member.
+    elements : int
+        N, with the gaps between members.
+    block : int
+        Elements of a block.
+    """
+
+    dtype: str
+    shapes: tuple[tuple[int, ...], ...]
+    starts: tuple[int, ...]
+    sizes: tuple[int, ...]
+    elements: int
+    block: int
+
+    @classmethod
+    def of(cls, dtype: str, shapes: Sequence[Sequence[int]]) -> RunSpec:
+        """Lay arrays of these shapes one after another."""
+        starts, sizes, end = [], [], 0
+        for shape in shapes:
+            start = -(-end // RUN_ALIGNMENT) * RUN_ALIGNMENT
+            size = math.prod(shape)
+            starts.append(start)
+            sizes.append(size)
+            end = start + size
+        frozen = tuple(tuple(shape) for shape in shapes)
+        return cls(
+            dtype, frozen, tuple(starts), tuple(sizes), end, block_elements(itemsize(dtype))
+        )
+
+    @property
+    def blocks(self) -> int:
+        """The number of blocks."""
+        return -(-self.elements // self.block)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the decoded run."""
+        return self.elements * itemsize(self.dtype)
+
+    def span(self, block: int) -> tuple[int, int]:
+        """Return the first and last-plus-one element of a block; block -1, the head, has none."""
+        if block < 0:
+            return 0, 0
+        start = block * self.block
+        return start, min(start + self.block, self.elements)
+
+
+class CodecLike(Protocol):
+    """What the container needs to know of a codec; `mcodec.codec.base` has the rest."""
+
+    @property
+    def codec_id(self) -> str:
+        """The id in the registry."""
+        ...
+
+    def check(self, run: RunSpec) -> None:
+        """Raise CodecConfigError if the codec cannot carry the run."""
+        ...
+
+    def head_streams(self, run: RunSpec) -> tuple[StreamSpec, ...]:
+        """Return the streams of the run's head."""
+        ...
+
+    def block_streams(self, run: RunSpec, block: int, mode: int) -> tuple[StreamSpec, ...] | None:
+        """Return the streams of a block in a mode; None for a mode that the codec has not."""
+        ...
