@@ -628,6 +628,8 @@ E_RANGE = {
 
 def nearest(dtype: str, number: int, exponent: int) -> int:
     """The pattern of number * 2^exponent, rounded once to nearest even, largest finite at most."""
+    if number == 0:
+        return 0
     width, x = WIDTHS[dtype]
     y = width - 1 - x
     least = 2 - (1 << (x - 1)) - y  # exponent of the smallest subnormal

@@ -89,11 +89,9 @@ def encode(dtype: str, members: Members, config: dict[str, Any]) -> Coded:
     return Coded([p >> (width - 1) for p in u], integers, scopes, exponents, owners)
 
 
-def block_streams(
-    c: Coded, config: dict[str, Any], mode: int, start: int, one: bool
-) -> list[Stream]:
+def block_streams(c: Coded, config: dict[str, Any], mode: int, start: int) -> list[Stream]:
     """Give the streams of one block."""
-    bits, kind, _ = config["bits"], *config.get("scope", "tensor").split(":"), 0
+    bits, kind = config["bits"], config.get("scope", "tensor").partition(":")[0]
     m, signs = c.integers[start : start + BLOCK], c.signs[start : start + BLOCK]
     streams = []
     if kind == "block":
@@ -109,9 +107,7 @@ def block_streams(
     if mode == 1:
         streams.append(Stream("symbols", bytes(v >> max(0, bits - 8) for v in m)))
         top = bits - 9
-    return streams + [
-        Stream(f"mantissa.{k}", plane(m, k), bits - k) for k in range(top, -1, -1)
-    ]
+    return streams + [Stream(f"mantissa.{k}", plane(m, k), bits - k) for k in range(top, -1, -1)]
 
 
 class Decoder:
@@ -127,7 +123,7 @@ class Decoder:
         if d > 0:
             m, half = m >> d, mid is not False
             half = half and self.config["bits"] - d <= 23
-        return Fraction(2 * m + (half and m > 0), 2) * 2**max(d, 0)
+        return Fraction(2 * m + (half and m > 0), 2) * 2 ** max(d, 0)
 
     def value(self, i: Fraction, s: int | None, extra: int) -> int:
         """Pattern of I times the unit of scope `s`; `extra` bits stand below the unit."""
@@ -136,7 +132,9 @@ class Decoder:
         if "step" in self.config:
             single = search("float32", i * Fraction(self.config["step"]))
             return search(self.dtype, Fraction(number("float32", single)))
-        return search(self.dtype, i * Fraction(2) ** (self.c.exponents[s] - self.config["bits"] - extra))
+        return search(
+            self.dtype, i * Fraction(2) ** (self.c.exponents[s] - self.config["bits"] - extra)
+        )
 
     def __call__(
         self,
@@ -174,7 +172,7 @@ def made(
     blocks = []
     for j, start in enumerate(range(0, len(c.integers), BLOCK)):
         mode = modes[min(j, len(modes) - 1)]
-        blocks.append((mode, block_streams(c, config, mode, start, len(shapes) == 1)))
+        blocks.append((mode, block_streams(c, config, mode, start)))
     width = FLOATS[dtype][0]
     decode = Decoder(dtype, c, config)
     run = Run(full, dtype, width // 8, shapes, head, blocks, decode)
@@ -193,10 +191,11 @@ def craft(
     elements: list[tuple[int, int]],
     exponents: list[int],
     modes: tuple[int, ...] = (0,),
+    shape: list[int] | None = None,
     **config: Any,  # noqa: ANN401
 ) -> Run:
     """Make a run of one member from (sign, M) and Es that no weights need to have given."""
-    shape = [len(elements)]
-    scopes, owners = scope_map([shape], config.get("scope", "tensor"))
+    shapes = [shape or [len(elements)]]
+    scopes, owners = scope_map(shapes, config.get("scope", "tensor"))
     c = Coded([s for s, _ in elements], [m for _, m in elements], scopes, exponents, owners)
-    return made(dtype, [shape], c, config, modes)
+    return made(dtype, shapes, c, config, modes)

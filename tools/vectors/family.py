@@ -84,7 +84,8 @@ class Family:
 
         def key(i: int) -> tuple[int, int, int, int]:
             run, block = chunks[i].place
-            return group.get(run, [run])[0], block, ordinals[i], run
+            pair = group.get(run, [run])
+            return pair[0], block, ordinals[i], pair.index(run)
 
         return sorted(indices, key=key)
 

@@ -10,17 +10,19 @@ import bisect
 import functools
 import math
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vectors.writer import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FLOATS = {"float16": (16, 5), "bfloat16": (16, 8), "float32": (32, 8), "float64": (64, 11)}
 LETTERS = {"float16": "e", "float32": "f", "float64": "d"}
 WIDE_LETTERS = {16: "H", 32: "I", 64: "Q"}
-GAP = None
+GAP: None = None
 Patterns = list[int]
 Members = list[tuple[list[int], Patterns]]  # (shape, patterns)
 
@@ -145,9 +147,7 @@ def raw(dtype: str, itemsize: int, members: list[tuple[list[int], bytes]]) -> Ru
         data[place * itemsize : place * itemsize + len(values)] = values
     elements = 2**18 if itemsize <= 256 else 2 ** (26 - math.ceil(math.log2(itemsize)))
     size = elements * itemsize
-    blocks = [
-        (0, [Stream("bytes", bytes(data[i : i + size]))]) for i in range(0, len(data), size)
-    ]
+    blocks = [(0, [Stream("bytes", bytes(data[i : i + size]))]) for i in range(0, len(data), size)]
     whole = bytes(data)
     return Run({"id": "raw"}, dtype, itemsize, shapes, [], blocks, lambda *_: whole)
 
@@ -156,16 +156,15 @@ def float_block(dtype: str, u: Patterns, kept: int) -> list[Stream]:
     """Cut the kept patterns of a block into fields."""
     width, x = FLOATS[dtype]
     y = width - 1 - x
-    streams = [Stream("sign", plane(u, width - 1))]
+    sign = Stream("sign", plane(u, width - 1))
     field = [(v >> y) & ((1 << x) - 1) for v in u]
     if dtype == "float64":
-        streams.append(Stream("exponent.1", bytes(e >> 8 for e in field)))
-        streams.append(Stream("exponent.0", bytes(e & 255 for e in field)))
+        high = Stream("exponent.1", bytes(e >> 8 for e in field))
+        exponent = [high, Stream("exponent.0", bytes(e & 255 for e in field))]
     else:
-        streams.append(Stream("exponent", bytes(field)))
-    for k in range(y - 1, y - kept - 1, -1):
-        streams.append(Stream(f"mantissa.{k}", plane(u, k), y - k))
-    return streams
+        exponent = [Stream("exponent", bytes(field))]
+    below = range(y - 1, y - kept - 1, -1)
+    return [sign, *exponent, *(Stream(f"mantissa.{k}", plane(u, k), y - k) for k in below)]
 
 
 def float_derived(u: int, dtype: str, planes: int, mid: bool, held: bool) -> int:
@@ -185,9 +184,7 @@ def float_(dtype: str, members: Members, keep: int | None = None) -> Run:
     bits = width if keep is None else keep
     kept = max(0, bits - 1 - x)
     u = [v >> (width - bits) << (width - bits) for v in spread(members)]
-    blocks = [
-        (0, float_block(dtype, u[i : i + 2**18], kept)) for i in range(0, len(u), 2**18)
-    ]
+    blocks = [(0, float_block(dtype, u[i : i + 2**18], kept)) for i in range(0, len(u), 2**18)]
 
     def decode(
         planes: int | None = None, mid: bool | None = None, below: object = None, held: bool = False

@@ -13,11 +13,13 @@ from xxhash import xxh3_64_intdigest
 MAGIC = bytes.fromhex("894D43440D0A1A0A")
 TASK, INTERLEAVED, PROGRESSIVE = 0, 1, 2
 FILL, RAW, ZSTD = 0, 1, 2
-HEADER_FIELDS = (
-    "magic major minor kind layout flags file_length front_offset manifest_stored manifest_raw "
-    "row_count reserved front_hash"
-).split()
-ROW_FIELDS = "offset stored raw hash coder fill first streams mode reserved".split()
+HEADER_FIELDS = [
+    *["magic", "major", "minor", "kind", "layout", "flags", "file_length", "front_offset"],
+    *["manifest_stored", "manifest_raw", "row_count", "reserved", "front_hash"],
+]
+ROW_FIELDS = [
+    *["offset", "stored", "raw", "hash", "coder", "fill", "first", "streams", "mode", "reserved"]
+]
 
 
 def compress(data: bytes) -> bytes:

@@ -204,3 +204,18 @@ _DEFAULTS: Final = {
     "signs": "full",
     "reconstruct": "low",
 }
+
+
+def list_pairs(reader: ContainerReader) -> list[dict[str, str]]:
+    """Return the fused groups of tensors: task name to tensor name, first task first."""
+    places: dict[tuple[int, int], tuple[str, str]] = {}
+    for task in reader.manifest.tasks:
+        for tensor in task.tensors:
+            places.setdefault((tensor.run, tensor.member), (task.name, tensor.name))
+    groups = []
+    for pair in reader.manifest.pairs:
+        for member in range(len(reader.runs[pair[0]].shapes)):
+            found = [places[run, member] for run in pair if (run, member) in places]
+            if len(found) > 1:
+                groups.append(dict(found))
+    return groups

@@ -37,7 +37,9 @@ class InputFile:
         self.path = path
         self._fd = -1
         if is_url(path):
-            raise UsageError("model files are read from this machine: download it first", where=path)
+            raise UsageError(
+                "model files are read from this machine: download it first", where=path
+            )
         with io_errors(path):
             # A pipe would block here for ever; O_NONBLOCK changes nothing for a regular file.
             self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _CLOEXEC)
@@ -61,7 +63,7 @@ class InputFile:
         FormatError
             ``source_invalid`` if the file ends before the array is full.
         """
-        view = memoryview(out.view(np.uint8))
+        view = out.view(np.uint8).data
         while view:
             with io_errors(self.path):
                 count = os.preadv(self._fd, [view], offset)

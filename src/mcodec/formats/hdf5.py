@@ -11,9 +11,8 @@ from __future__ import annotations
 import math
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-import h5py
 import numpy as np
 from h5py import h5d, h5f, h5o, h5p, h5s
 
@@ -36,7 +35,7 @@ from mcodec.formats.hdf5_skeleton import (
 from mcodec.formats.hdf5_slabs import boxes
 from mcodec.formats.hdf5_values import ValueReader, attribute_order
 from mcodec.formats.hdf5_walk import Node, TensorPlace, Walker
-from mcodec.formats.hdf5_write import create_hdf5 as create_hdf5
+from mcodec.formats.hdf5_write import create_hdf5
 from mcodec.types import itemsize, numpy_dtype
 
 if TYPE_CHECKING:
@@ -46,7 +45,11 @@ if TYPE_CHECKING:
 
     from mcodec.types import TensorSpec
 
-_CACHE: Final = 64 << 20  # bytes of decoded chunks to keep, so that rows across chunks are read once
+__all__ = ["Hdf5Source", "create_hdf5", "open_hdf5"]
+
+_CACHE: Final = (
+    64 << 20
+)  # bytes of decoded chunks to keep, so that rows across chunks are read once
 
 
 def open_hdf5(path: str) -> Hdf5Source:
@@ -61,24 +64,24 @@ def open_hdf5(path: str) -> Hdf5Source:
     """
     file = InputFile(path)
     try:
-        with border("the file"):
+        with border(path):
             return Hdf5Source(file)
-    except FormatError as error:
+    except FormatError:
         file.close()
-        raise error.at(path) from error.__cause__
+        raise
 
 
 class Hdf5Source:
     """An HDF5 file that is open for reading."""
 
     format = FORMAT
-    metadata: Mapping[str, str] = {}
+    metadata: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, file: InputFile) -> None:
         self._file = file
         self._lock = threading.Lock()
         self._fid = h5f.open(os.fsencode(file.path), h5f.ACC_RDONLY)
-        self._open: tuple[int, Any] | None = None
+        self._open: tuple[int, h5d.DatasetID] | None = None
         try:
             reader = ValueReader(self._fid)
             self._found = Walker(self._fid, file.size, reader).walk()
@@ -91,7 +94,7 @@ class Hdf5Source:
 
     def skeleton(self) -> bytes:
         """Return the JSON of everything but the tensors."""
-        with self._lock, border("the file"):
+        with self._lock, border(self._file.path):
             reader = ValueReader(self._fid)
             objects = [self._object(node, reader) for node in self._found.nodes]
             return encode(Skeleton(VERSION, reader.table.types, objects))
@@ -123,7 +126,7 @@ class Hdf5Source:
         if place.offset is not None:
             self._file.read_into(out, place.offset + start * dtype.itemsize)
         elif out.size:
-            with self._lock, border(repr(place.spec.name)):
+            with self._lock, border(self._file.path):
                 self._read_boxes(index, place, start, stop, out)
         if place.swap:
             out.view(f"u{place.swap}").byteswap(inplace=True)
@@ -147,7 +150,7 @@ class Hdf5Source:
             dsid.read(h5s.create_simple(part.shape), space, part, mtype)
             done += part.size
 
-    def _dataset(self, index: int, place: TensorPlace) -> Any:
+    def _dataset(self, index: int, place: TensorPlace) -> h5d.DatasetID:
         """Open a dataset, with a cache in which a row of its chunks fits; the last one is kept."""
         if self._open is None or self._open[0] != index:
             path = f"/{place.spec.name}".encode()

@@ -7,11 +7,13 @@ plugins for filters, and allocates what a header declares. None of that is wante
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, Final
+import errno
+import os
+from typing import TYPE_CHECKING, Final
 
-from h5py import h5d, h5l, h5z
+from h5py import h5d, h5l, h5p, h5z
 
-from mcodec.errors import FormatError, McodecError
+from mcodec.errors import FormatError, InputOutputError, McodecError
 from mcodec.limits import (
     MAX_ATTRIBUTE_BYTES,
     MAX_ELEMENT_BYTES,
@@ -32,6 +34,8 @@ _FILTERS: Final[dict[int, str]] = {
     h5z.FILTER_SCALEOFFSET: "scale-offset",
     h5z.FILTER_LZF: "lzf",
 }
+# What is wrong with the machine, not with the file; EAGAIN: another process has it locked.
+_SYSTEM: Final = frozenset({errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.ESTALE, errno.EAGAIN})
 _LINKS: Final = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "an external link"}
 
 
@@ -51,14 +55,23 @@ def over_limit(message: str) -> FormatError:
 
 
 @contextlib.contextmanager
-def border(what: str) -> Iterator[None]:
-    """Turn whatever h5py raises of bad bytes into a FormatError."""
+def border(where: str) -> Iterator[None]:
+    """Turn whatever h5py raises of bad bytes into a FormatError, and say in which file.
+
+    What the operating system refuses becomes an InputOutputError.
+    """
     try:
         yield
+    except FormatError as error:
+        error.at(where)
+        raise
     except McodecError:
         raise
+    except OSError as error:
+        if error.errno in _SYSTEM:
+            raise InputOutputError(f"{where}: {os.strerror(error.errno)}") from error
+        raise _broken(where, error) from error
     except (
-        OSError,
         LookupError,
         RuntimeError,
         ValueError,
@@ -67,8 +80,14 @@ def border(what: str) -> Iterator[None]:
         MemoryError,
         AttributeError,
     ) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise invalid(f"{what}: HDF5 cannot read it ({reason[:200]})") from error
+        raise _broken(where, error) from error
+
+
+def _broken(where: str, error: Exception) -> FormatError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return FormatError(
+        f"HDF5 cannot make sense of it ({reason[:200]})", code="source_invalid", where=where
+    )
 
 
 def name_text(raw: bytes) -> str:
@@ -106,7 +125,9 @@ def child_path(parent: str, name: str) -> str:
 def check_link(kind: int, path: str) -> None:
     """Refuse every link but a hard one; nothing has been followed yet."""
     if kind != h5l.TYPE_HARD:
-        raise refused(f"{path!r} is {_LINKS.get(kind, 'a user-defined link')}: only hard links are read")
+        raise refused(
+            f"{path!r} is {_LINKS.get(kind, 'a user-defined link')}: only hard links are read"
+        )
 
 
 def check_element(size: int, path: str) -> int:
@@ -116,7 +137,7 @@ def check_element(size: int, path: str) -> int:
     return size
 
 
-def check_creation(plist: Any, path: str) -> None:
+def check_creation(plist: h5p.PropDCID, path: str) -> None:
     """Check where a dataset keeps its data, and through which filters, before it is touched.
 
     Parameters

@@ -6,9 +6,9 @@ path, and whatever is not named follows in the order of the walk.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from h5py import h5a, h5o
+from h5py import h5a, h5f, h5g
 
 from mcodec.formats.hdf5_types import String
 
@@ -32,14 +32,14 @@ class ModelOrder:
     reader : ValueReader
     """
 
-    def __init__(self, fid: Any, found: Inventory, reader: ValueReader) -> None:
+    def __init__(self, fid: h5f.FileID, found: Inventory, reader: ValueReader) -> None:
         self._fid = fid
         self._found = found
         self._reader = reader
         self._groups = {node.path for node in found.nodes if node.what == "group"}
 
     def names(self) -> list[str]:
-        """Return the paths of all tensors: layer by layer, then the optimizer's, then the others."""
+        """Return the paths of all tensors: by layers, then the optimizer's, then the others."""
         named = (path for path in self._named() if path in self._found.tensors)
         return list(dict.fromkeys((*named, *self._found.tensors)))
 
@@ -55,10 +55,10 @@ class ModelOrder:
         return (f"{group}/{name}" for name in self._texts(group, _WEIGHTS))
 
     def _texts(self, group: str, name: str) -> list[str]:
-        """Return a list of names; Keras cuts long ones into name0, name1, ... up to the first gap."""
+        """Return a list of names; Keras cuts long ones into name0, name1, ... without a gap."""
         if group not in self._groups:
             return []
-        oid = h5o.open(self._fid, f"/{group}".encode())
+        oid = h5g.open(self._fid, f"/{group}".encode())
         if h5a.exists(oid, name.encode()):
             return self._attribute(oid, name, group)
         texts: list[str] = []
@@ -68,7 +68,7 @@ class ModelOrder:
             part += 1
         return texts
 
-    def _attribute(self, oid: Any, name: str, group: str) -> list[str]:
+    def _attribute(self, oid: h5g.GroupID, name: str, group: str) -> list[str]:
         value = self._reader.attribute(oid, name.encode(), group)
         kind = self._reader.table.types[value.type]
         if not isinstance(kind, String):

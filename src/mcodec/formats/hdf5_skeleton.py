@@ -11,12 +11,11 @@ from typing import Final, Literal
 import msgspec
 
 from mcodec.formats.hdf5_guards import child_path, invalid, link_name, over_limit
-from mcodec.formats.hdf5_types import Predefined, Sequence, String, Type
+from mcodec.formats.hdf5_types import MAX_RANK, Predefined, Sequence, String, Type
 from mcodec.limits import MAX_ELEMENTS, MAX_SOURCE_OBJECTS
 
 FORMAT: Final = "hdf5"
 VERSION: Final = 1
-MAX_RANK: Final = 32  # HDF5's own
 CreationOrder = Literal[0, 1, 3]  # HDF5's flags: not kept, kept, kept and indexed
 
 

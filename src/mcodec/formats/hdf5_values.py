@@ -10,6 +10,7 @@ from h5py import h5a, h5d, h5r, h5s, h5t
 
 from mcodec.formats.hdf5_guards import Budget, invalid, name_text, over_limit, refused
 from mcodec.formats.hdf5_skeleton import Attribute, Value, element_count
+from mcodec.formats.hdf5_typeids import describe
 from mcodec.formats.hdf5_types import (
     REFERENCE,
     Array,
@@ -17,15 +18,21 @@ from mcodec.formats.hdf5_types import (
     Sequence,
     String,
     Type,
-    build,
-    describe,
 )
 from mcodec.limits import MAX_SOURCE_OBJECTS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
+    from h5py import h5f, h5g
     from numpy.typing import NDArray
 
-_DESCRIPTOR: Final = 16  # bytes that a value of any length takes in the file, beside its data
+    ObjectID: TypeAlias = h5g.GroupID | h5d.DatasetID | h5t.TypeID
+    Holder: TypeAlias = h5a.AttrID | h5d.DatasetID  # what a value is read from and written to
+    Maker: TypeAlias = Callable[[h5t.TypeID, h5s.SpaceID], Holder]
+
+VARIABLE_BYTES: Final = 16  # bytes that a value of any length takes in the file, beside its data
 
 
 class TypeTable:
@@ -43,7 +50,7 @@ class TypeTable:
         return index
 
 
-def shape_of(space: Any, path: str) -> list[int] | None:
+def shape_of(space: h5s.SpaceID, path: str) -> list[int] | None:
     """Return the shape of a dataspace, checked; None for the null one."""
     if space.get_simple_extent_type() == h5s.NULL:
         return None
@@ -72,13 +79,13 @@ class ValueReader:
     fid : h5py.h5f.FileID
     """
 
-    def __init__(self, fid: Any) -> None:
+    def __init__(self, fid: h5f.FileID) -> None:
         self.table = TypeTable()
         self._fid = fid
         self._budget = Budget()
         self._objects = 0
 
-    def attributes(self, oid: Any, path: str) -> list[Attribute]:
+    def attributes(self, oid: ObjectID, path: str) -> list[Attribute]:
         """Return all attributes of an object, in HDF5's order."""
         names: list[bytes] = []
         index = h5py.h5.INDEX_CRT_ORDER if attribute_order(oid) else h5py.h5.INDEX_NAME
@@ -88,7 +95,7 @@ class ValueReader:
             raise over_limit(f"the file has more than {MAX_SOURCE_OBJECTS} attributes")
         return [self.attribute(oid, name, path) for name in names]
 
-    def attribute(self, oid: Any, raw_name: bytes, path: str) -> Attribute:
+    def attribute(self, oid: ObjectID, raw_name: bytes, path: str) -> Attribute:
         """Return one attribute of an object."""
         name = name_text(raw_name)
         aid = h5a.open(oid, raw_name)
@@ -102,11 +109,11 @@ class ValueReader:
             items=value.items,
         )
 
-    def type(self, tid: Any, path: str) -> int:
+    def type(self, tid: h5t.TypeID, path: str) -> int:
         """Return the index of a datatype of the file."""
         return self.table.add(describe(tid, path))
 
-    def value(self, source: Any, path: str) -> Value:
+    def value(self, source: Holder, path: str) -> Value:
         """Return what an attribute or a dataset holds."""
         tid = source.get_type()
         kind = describe(tid, path)
@@ -129,7 +136,9 @@ class ValueReader:
                 value.data = _read(source, np.empty(shape, f"V{tid.get_size()}"), tid).tobytes()
         return value
 
-    def _objects_of(self, source: Any, shape: tuple[int, ...], dtype: Any) -> list[Any]:
+    def _objects_of(
+        self, source: Holder, shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> list[Any]:
         out = np.empty(shape, dtype)
         return list(_read(source, out, h5t.py_create(dtype)).reshape(-1))
 
@@ -143,7 +152,9 @@ class ValueReader:
         except UnicodeDecodeError:
             value.items = items
 
-    def _sequences(self, source: Any, shape: tuple[int, ...], dtype: Any) -> list[bytes]:
+    def _sequences(
+        self, source: Holder, shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> list[bytes]:
         items = [item.tobytes() for item in self._objects_of(source, shape, dtype)]
         self._budget.take(sum(map(len, items)))
         return items
@@ -158,7 +169,7 @@ class ValueReader:
         return paths
 
 
-def _sequence_dtype(tid: Any, path: str) -> Any:
+def _sequence_dtype(tid: h5t.TypeID, path: str) -> np.dtype[Any]:
     """Return h5py's dtype for sequences of a datatype that NumPy has without loss.
 
     h5py hands such values over as arrays, so nothing but NumPy's own types can pass unchanged.
@@ -167,17 +178,18 @@ def _sequence_dtype(tid: Any, path: str) -> Any:
     simple = isinstance(base, h5t.TypeIntegerID | h5t.TypeFloatID)
     if not simple or not h5t.py_create(base.dtype).equal(base):
         raise refused(f"{path!r} has a datatype that mcodec cannot keep")
-    return h5py.vlen_dtype(base.dtype)
+    dtype: np.dtype[Any] = h5py.vlen_dtype(base.dtype)
+    return dtype
 
 
-def attribute_order(oid: Any) -> int:
+def attribute_order(oid: ObjectID) -> int:
     """Return the flags that say whether an object keeps the order of its attributes."""
     if isinstance(oid, h5t.TypeID):
         return 0
     return int(oid.get_create_plist().get_attr_creation_order())
 
 
-def _read(source: Any, out: NDArray[Any], mtype: Any) -> NDArray[Any]:
+def _read(source: Holder, out: NDArray[Any], mtype: h5t.TypeID) -> NDArray[Any]:
     if isinstance(source, h5d.DatasetID):
         source.read(h5s.ALL, h5s.ALL, out, mtype)
     else:
@@ -185,7 +197,9 @@ def _read(source: Any, out: NDArray[Any], mtype: Any) -> NDArray[Any]:
     return out
 
 
-def write_value(fid: Any, value: Value, types: list[Any], make: Any, path: str) -> None:
+def write_value(
+    fid: h5f.FileID, value: Value, types: list[h5t.TypeID], make: Maker, path: str
+) -> None:
     """Create an attribute or a dataset with a value of a checked skeleton.
 
     Parameters
@@ -224,8 +238,8 @@ def write_value(fid: Any, value: Value, types: list[Any], make: Any, path: str) 
 
 
 def _to_array(
-    fid: Any, value: Value, tid: Any, shape: tuple[int, ...], path: str
-) -> tuple[NDArray[Any], Any]:
+    fid: h5f.FileID, value: Value, tid: h5t.TypeID, shape: tuple[int, ...], path: str
+) -> tuple[NDArray[Any], h5t.TypeID]:
     """Return a value as the array and the memory datatype that h5py wants."""
     if isinstance(tid, h5t.TypeVlenID):
         dtype = _sequence_dtype(tid, path)
@@ -248,14 +262,14 @@ def _to_array(
     return np.frombuffer(value.data, f"V{size}").reshape(shape), tid
 
 
-def _object_array(items: list[Any], shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+def _object_array(items: list[Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     out = np.empty(len(items), dtype)
     out[:] = items
     return out.reshape(shape)
 
 
 def _sequence_array(
-    value: Value, dtype: Any, shape: tuple[int, ...], path: str
+    value: Value, dtype: np.dtype[Any], shape: tuple[int, ...], path: str
 ) -> NDArray[Any]:
     base = h5py.check_vlen_dtype(dtype)
     if any(len(item) % base.itemsize for item in value.items):

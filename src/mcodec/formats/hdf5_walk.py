@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import h5py
-from h5py import h5d, h5g, h5o, h5s, h5t
+from h5py import h5a, h5d, h5f, h5g, h5l, h5o, h5p, h5t
 
 from mcodec.errors import FormatError
 from mcodec.formats.hdf5_dtypes import MARKER, little_endian, swap_unit, tensor_dtype
@@ -23,7 +22,8 @@ from mcodec.formats.hdf5_guards import (
     over_limit,
     refused,
 )
-from mcodec.formats.hdf5_types import Opaque, Type, describe
+from mcodec.formats.hdf5_typeids import describe
+from mcodec.formats.hdf5_types import Opaque, Type
 from mcodec.formats.hdf5_values import ValueReader, shape_of
 from mcodec.limits import MAX_SOURCE_OBJECTS, MAX_TENSORS, decoded_budget
 from mcodec.types import TensorSpec
@@ -80,7 +80,7 @@ class _Frame:
 
     path: str
     address: int
-    gid: Any
+    gid: h5g.GroupID
     children: Iterator[tuple[str, int]]
     paths: int = 1
 
@@ -105,7 +105,7 @@ class Walker:
         For the attribute that tells a tensor's dtype.
     """
 
-    def __init__(self, fid: Any, file_bytes: int, reader: ValueReader) -> None:
+    def __init__(self, fid: h5f.FileID, file_bytes: int, reader: ValueReader) -> None:
         self._fid = fid
         self._file_bytes = file_bytes
         self._reader = reader
@@ -173,7 +173,7 @@ class Walker:
         self._count(frame, 1)
         return None
 
-    def _dataset(self, dsid: Any, path: str) -> str:
+    def _dataset(self, dsid: h5d.DatasetID, path: str) -> str:
         """Check a dataset, and return whether it is a tensor or not."""
         plist = dsid.get_create_plist()
         check_creation(plist, path)
@@ -183,7 +183,7 @@ class Walker:
         declared = size * math.prod(shape or ()) if shape is not None else 0
         self._check_size(dsid, plist, declared, size, path)
         kind = describe(tid, path)
-        marker = self._marker(dsid, path) if isinstance(kind, Opaque) else None
+        marker = self._marker(dsid, path) if isinstance(kind, Opaque) else ""
         dtype = tensor_dtype(kind, marker)
         if dtype is None or shape is None:
             return "dataset"
@@ -194,7 +194,9 @@ class Walker:
         self._found.tensors[path] = TensorPlace(spec, little_endian(kind), swap_unit(kind), offset)
         return "tensor"
 
-    def _check_size(self, dsid: Any, plist: Any, declared: int, size: int, path: str) -> None:
+    def _check_size(
+        self, dsid: h5d.DatasetID, plist: h5p.PropDCID, declared: int, size: int, path: str
+    ) -> None:
         stored = dsid.get_storage_size()
         chunk = size * math.prod(plist.get_chunk()) if plist.get_layout() == h5d.CHUNKED else 0
         check_stored(max(declared, chunk), stored, path)
@@ -205,7 +207,7 @@ class Walker:
                 code="decoded_too_large",
             )
 
-    def _offset(self, dsid: Any, plist: Any, spec: TensorSpec) -> int | None:
+    def _offset(self, dsid: h5d.DatasetID, plist: h5p.PropDCID, spec: TensorSpec) -> int | None:
         """Return where a contiguous dataset's data lies, the user block counted."""
         if plist.get_layout() != h5d.CONTIGUOUS or not spec.nbytes:
             return None
@@ -216,21 +218,21 @@ class Walker:
             raise invalid(f"the data of {spec.name!r} lies past the end of the file")
         return int(offset)
 
-    def _marker(self, dsid: Any, path: str) -> str | None:
+    def _marker(self, dsid: h5d.DatasetID, path: str) -> str:
         raw = MARKER.encode()
-        if not h5py.h5a.exists(dsid, raw):
-            return None
+        if not h5a.exists(dsid, raw):
+            return ""
         texts = self._reader.attribute(dsid, raw, path).texts
-        return texts[0] if len(texts) == 1 else None
+        return texts[0] if len(texts) == 1 else ""
 
 
-def _children(gid: Any, path: str) -> Iterator[tuple[str, int]]:
+def _children(gid: h5g.GroupID, path: str) -> Iterator[tuple[str, int]]:
     """Return the links of a group, name and kind, in the order in which people count."""
     if gid.get_num_objs() > MAX_SOURCE_OBJECTS:
         raise over_limit(f"the group {path!r} has more than {MAX_SOURCE_OBJECTS} links")
     links: list[tuple[int, str, int]] = []
 
-    def add(raw: bytes, info: Any) -> None:
+    def add(raw: bytes, info: h5l.LinkInfo) -> None:
         links.append((info.corder if info.corder_valid else -1, link_name(raw), info.type))
 
     gid.links.iterate(add, info=True)

@@ -107,7 +107,7 @@ def open_source(path: str | os.PathLike[str]) -> TensorSource:
 
 def create_sink(
     path: str | os.PathLike[str],
-    format: str,  # noqa: A002 - the design's word
+    format: str,
     specs: Sequence[TensorSpec],
     skeleton: bytes = b"",
     metadata: Mapping[str, str] | None = None,
@@ -155,7 +155,7 @@ def _function(name: str, verb: str) -> Callable[..., Any]:
 
 
 def _detect(path: str) -> str:
-    """Return the format of a file: by its bytes, else by its name, whose reader says what is amiss."""
+    """Return the format of a file: by its bytes, else by its name, for its reader to complain."""
     file = InputFile(path)
     try:
         found = next((name for name, entry in FORMATS.items() if entry.matches(file)), None)

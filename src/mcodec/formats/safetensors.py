@@ -131,7 +131,9 @@ def create_safetensors(
     with io_errors(path), open(path, "wb") as file:
         file.write(len(raw).to_bytes(_PREFIX, "little") + raw)
         os.truncate(file.fileno(), base + header.length)
-    places = {spec.name: offset for spec, offset in zip(header.tensors, header.offsets, strict=True)}
+    places = {
+        spec.name: offset for spec, offset in zip(header.tensors, header.offsets, strict=True)
+    }
     return TensorFile(path, specs, [base + places[spec.name] for spec in specs])
 
 

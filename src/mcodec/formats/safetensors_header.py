@@ -198,7 +198,10 @@ def _cover(entries: list[tuple[TensorSpec, int, int]], metadata: dict[str, str])
             raise _invalid(f"tensor {spec.name!r} {fault}")
         end = after
     return Header(
-        tuple(spec for spec, _, _ in entries), tuple(begin for _, begin, _ in entries), end, metadata
+        tuple(spec for spec, _, _ in entries),
+        tuple(begin for _, begin, _ in entries),
+        end,
+        metadata,
     )
 
 
@@ -229,5 +232,7 @@ def build_header(specs: Sequence[TensorSpec], metadata: Mapping[str, str]) -> by
         end += spec.nbytes
     text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
     if len(text) > MAX_SOURCE_HEADER:
-        raise UsageError(f"a safetensors header may hold {MAX_SOURCE_HEADER} bytes, not {len(text)}")
+        raise UsageError(
+            f"a safetensors header may hold {MAX_SOURCE_HEADER} bytes, not {len(text)}"
+        )
     return text + b" " * (-len(text) % 8)

@@ -59,6 +59,7 @@ static void scale_doubles(const uint32_t* tile, bool step, const double* first,
 }
 
 template <Dtype D> struct MergeIntegers {
+    static constexpr bool kStage = false;
     const uint8_t* planes[32] = {};
     int groups;
     bool mid;
@@ -72,7 +73,7 @@ template <Dtype D> struct MergeIntegers {
         planes[8 * groups - 1] = job.sign;
         scaling.prepare(job.n);
         if (!job.scale.exponents) {
-            step = job.scale.step * Scaling::half_factor(job.bits - job.count - mid, true);
+            step = job.scale.step * power_of_two(job.bits - job.count - mid);
             scaling.exact = step >= 0x1p-126 && step <= Number<Dtype::float32>::largest;
             scaling.factor = scaling.exact ? static_cast<float>(step) : 0.0f;
         }

@@ -9,17 +9,18 @@ MC_INLINE size_t bytes_for(size_t elements, size_t unit) {
 // Where a merge writes. Stores past the cache save reading what is about to be overwritten, and
 // need whole aligned lines: chunks go to a stage in the cache first, `phase_` bytes behind its
 // start, as far as the output is behind a line, and leave it line by line.
-class Sink {
+template <bool kStage> class Sink {
   public:
     Sink(uint8_t* out, size_t bytes)
         : out_(out), begin_(out), streaming_(bytes >= kStreamFrom),
           phase_(reinterpret_cast<uintptr_t>(out) % 64) {}
 
-    uint8_t* next() { return streaming_ ? stage_ + phase_ : out_; }
+    uint8_t* next() { return streaming_ ? stage_ + phase_ : kStage ? stage_ : out_; }
 
     // `bytes`, a multiple of 64, are at next().
     void push(size_t bytes) {
         if (streaming_) flush(bytes);
+        else if (kStage) for (size_t i = 0; i < bytes; i += kW) store(out_ + i, load(stage_ + i));
         out_ += bytes;
     }
 
@@ -55,7 +56,7 @@ class Sink {
 // at `at`; `from` is where they are in the arrays.
 template <class Job> MC_INLINE void run_merge(Job& job, size_t n, size_t size, uint8_t* out) {
     const size_t rest = n % kChunk, full = n - rest;
-    Sink sink(out, n * size);
+    Sink<Job::kStage> sink(out, n * size);
     for (size_t at = 0; at < full; at += kChunk) {
         job.chunk(at, at, kChunk, sink.next());
         sink.push(kChunk * size);

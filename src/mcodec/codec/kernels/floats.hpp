@@ -43,6 +43,7 @@ template <Dtype D> MC_INLINE void bytes_to_fields(const u8v* b, u8v* g, u8v& e, 
 }
 
 template <Dtype D> struct MergeFields : Fields<D> {
+    static constexpr bool kStage = true;
     using F = Fields<D>;
     const uint8_t* planes[8 * F::groups] = {};  // by bit of the groups
     bool used[F::groups] = {};

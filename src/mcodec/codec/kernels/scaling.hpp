@@ -16,6 +16,8 @@ MC_INLINE void for_scopes(const Scopes& s, uint64_t at, size_t count, Visit visi
     }
 }
 
+MC_INLINE double power_of_two(int p) { return bits_as<double>(static_cast<uint64_t>(p + 1023) << 52); }
+
 MC_INLINE bool one_scope(const Scopes& s, size_t n) {
     return s.count == 1 || n <= s.inner - s.first % s.inner;
 }
@@ -47,8 +49,7 @@ struct Scaling {
     // so that only the second rounds.
     static double half_factor(int power, bool second) {
         const int p = power < -1200 ? -1200 : power > 1200 ? 1200 : power;
-        const int half = second ? p - p / 2 : p / 2;
-        return bits_as<double>(static_cast<uint64_t>(half + 1023) << 52);
+        return power_of_two(second ? p - p / 2 : p / 2);
     }
 
     double double_factor(int16_t e, bool second) const {

@@ -1,6 +1,7 @@
 // planes_to_bytes, bytes_to_planes: small integers, one a byte.
 
 struct MergeSymbols {
+    static constexpr bool kStage = false;
     const uint8_t* planes[8] = {};
 
     explicit MergeSymbols(const PlanesToBytes& job) {

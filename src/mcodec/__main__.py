@@ -1,0 +1,6 @@
+"""``python -m mcodec``."""
+
+from mcodec.cli.app import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""`mcodec info`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mcodec.cli import options, render
+
+if TYPE_CHECKING:
+    from mcodec.api.handle import File
+    from mcodec.api.listing import TensorRow
+
+
+@click.command("info")
+@click.argument("file", required=False, metavar="[FILE]")
+@click.option(
+    "--task", metavar="NAME", shell_complete=options.complete_task, help="Only this task."
+)
+@options.max_decoded_option
+@options.json_option
+@options.quiet_option
+def command(
+    file: str | None, task: str | None, max_decoded: int | None, as_json: bool, quiet: bool
+) -> None:
+    """Show tensors, codecs, streams and certificates."""
+    from mcodec.api.handle import open as open_file
+    from mcodec.api.listing import list_pairs, list_tasks, list_tensors
+
+    with open_file(options.find_file(file), max_decoded=max_decoded) as handle:
+        reader = handle.reader
+        chosen = [handle.entry(task)] if task is not None else list(reader.manifest.tasks)
+        rows = {row.name: row for row in list_tasks(reader)}
+        entries = {entry.name: list_tensors(reader, entry) for entry in chosen}
+        pairs = list_pairs(reader)
+        if as_json:
+            tasks = [
+                {
+                    **rows[entry.name].to_json(),
+                    "format": entry.format,
+                    "metadata": dict(entry.metadata),
+                    "entries": [row.to_json() for row in entries[entry.name]],
+                }
+                for entry in chosen
+            ]
+            value: dict[str, Any] = {"file_bytes": reader.size, "layout": reader.layout}
+            render.emit_json({**value, "tasks": tasks, "pairs": pairs})
+        elif not quiet:
+            for entry in chosen:
+                _print_task(handle, entry.name, entries[entry.name])
+            _print_pairs(pairs)
+
+
+def _print_task(handle: File, name: str, rows: list[TensorRow]) -> None:
+    entry = handle.entry(name)
+    came = f", from {entry.format}" if entry.format else ""
+    click.echo(f"task {render.printable(name)}: {len(rows):,} tensors{came}")
+    for key, value in entry.metadata.items():
+        click.echo(f"  {render.printable(key)}: {render.printable(value)[:200]}")
+    header = ["tensor", "dtype", "shape", "codec", "stored", "bits/weight", "max error", "SQNR"]
+    cells = [
+        [
+            row.spec.name,
+            row.spec.dtype,
+            "×".join(map(str, row.spec.shape)) or "scalar",
+            row.to_json()["codec"],
+            render.size(row.stored_bytes),
+            f"{8 * row.stored_bytes / row.spec.size:.2f}" if row.spec.size else "-",
+            _error(row.max_abs_error),
+            "-" if row.sqnr_db is None else f"{row.sqnr_db:.1f} dB",
+        ]
+        for row in rows
+    ]
+    click.echo(render.table(header, cells, left=4))
+
+
+def _error(value: float | None) -> str:
+    if value is None:
+        return "not finite"
+    return "exact" if value == 0 else f"{value:.3g}"
+
+
+def _print_pairs(pairs: list[dict[str, str]]) -> None:
+    if pairs:
+        click.echo(f"fused: {len(pairs):,} groups of tensors")
+        for pair in pairs:
+            text = "  ".join(f"{task}:{name}" for task, name in pair.items())
+            click.echo(f"  {render.printable(text)}")

@@ -1,0 +1,81 @@
+"""`mcodec unpack`."""
+
+from __future__ import annotations
+
+import click
+
+from mcodec.cli import options, render
+
+
+@click.command("unpack")
+@click.argument("file", required=False, metavar="[FILE]")
+@click.option("--task", metavar="NAME", shell_complete=options.complete_task, help="The task.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="OUT",
+    type=click.Path(),
+    help="The file to make [default: FILE's stem, the task and the suffix].",
+)
+@click.option("--to", metavar="FORMAT", help="h5 or safetensors [default: by OUT, else its own].")
+@click.option(
+    "--planes", type=click.IntRange(0), metavar="K", help="Decode only the top K magnitude planes."
+)
+@click.option(
+    "--midpoint", is_flag=True, default=None, help="Reconstruct amid what the planes leave open."
+)
+@click.option("--dither", is_flag=True, help="Fill low bits with the fused task's (paper 001).")
+@options.max_decoded_option
+@options.jobs_option
+@options.json_option
+@options.quiet_option
+def command(
+    file: str | None,
+    task: str | None,
+    output: str | None,
+    to: str | None,
+    planes: int | None,
+    midpoint: bool | None,
+    dither: bool,
+    max_decoded: int | None,
+    jobs: int | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Write one task as a model file.
+
+    FILE may be left out where this folder holds one .mc file, and --task where the file holds one
+    task.
+    """
+    from mcodec.api.unpack import unpack
+
+    with render.progress_bar("unpacking", shown=not (quiet or as_json)) as progress:
+        report = unpack(
+            options.find_file(file),
+            task,
+            output,
+            to=to,
+            planes=planes,
+            midpoint=midpoint or None,
+            dither=dither,
+            jobs=jobs,
+            max_decoded=max_decoded,
+            progress=progress,
+        )
+    if as_json:
+        render.emit_json(
+            {
+                "file": report.path,
+                "task": report.task,
+                "format": report.format,
+                "tensors": report.tensors,
+                "file_bytes": report.bytes,
+                "exact": report.exact,
+            }
+        )
+    elif not quiet:
+        how = "every bit as packed" if report.exact else "within the stored precision"
+        click.echo(
+            f"{render.printable(report.path)}: task {render.printable(report.task)}, "
+            f"{report.tensors:,} tensors, {render.size(report.bytes)}, {how}"
+        )
