@@ -47,7 +47,9 @@ def make_model(path: str, total: int) -> None:
         file.write(struct.pack("<Q", len(text)) + text)
         left = at
         while left:
-            block = rng.standard_normal(min(left, 1 << 26) // 4, dtype=np.float32) * np.float32(0.05)
+            block = rng.standard_normal(min(left, 1 << 26) // 4, dtype=np.float32) * np.float32(
+                0.05
+            )
             file.write(block.tobytes())
             left -= block.nbytes
 
@@ -71,9 +73,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     total = int(options.gigabytes * 1e9) // 4096 * 4096
-    rows = []
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        model, packed, back = (f"{folder}/{name}" for name in ("m.safetensors", "m.mc", "b.safetensors"))
+        model, packed, back = (
+            f"{folder}/{name}" for name in ("m.safetensors", "m.mc", "b.safetensors")
+        )
         make_model(model, max(total, 4 * TENSOR))
         size = os.path.getsize(model)
         for name, flags in (("lossless", []), (f"--bits {options.bits}", ["--bits", options.bits])):

@@ -2,8 +2,8 @@
 
     python benchmarks/ratio.py [--json]
 
-Peers keep no names and no shapes, so the figure beside theirs is the stored bytes of the streams; the
-whole file stands next to it. Every coder gets the same float32 bytes. Lossless results are read
+Peers keep no names and no shapes, so the figure beside theirs is the stored bytes of the streams;
+the whole file stands next to it. Every coder gets the same float32 bytes. Lossless results are read
 back and compared.
 """
 
@@ -12,9 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import corpus
 import numpy as np
@@ -22,6 +20,10 @@ import zstandard
 
 import mcodec
 from mcodec.api.listing import list_tasks, list_tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 
 def arrays_of(path: Path) -> dict[str, np.ndarray[Any, Any]]:
@@ -82,7 +84,7 @@ def measure(name: str) -> dict[str, Any] | None:
     data = b"".join(array.tobytes() for array in arrays.values())
     with tempfile.TemporaryDirectory() as folder:
         streams, whole = lossless(arrays, folder)
-        figures = {
+        return {
             "model": corpus.MODELS[name].what,
             "float32_bytes": len(data),
             "mcodec_streams": streams,
@@ -92,7 +94,6 @@ def measure(name: str) -> dict[str, Any] | None:
             "bits_12_per_weight": round(bits_per_weight(arrays, 12, folder), 3),
             "bits_4_per_weight": round(bits_per_weight(arrays, 4, folder), 3),
         }
-    return figures
 
 
 def main() -> None:
@@ -108,7 +109,9 @@ def main() -> None:
         total = row["float32_bytes"]
         print(f"{row['model']}: {total:,} bytes of float32")
         for key in ("mcodec_streams", "mcodec_file", "zipnn", "zstd_3"):
-            value = "not installed" if row[key] is None else f"{row[key]:>12,}  {row[key] / total:.4f}"
+            value = (
+                "not installed" if row[key] is None else f"{row[key]:>12,}  {row[key] / total:.4f}"
+            )
             print(f"  {key:<16} {value}")
         print(f"  matrices at --bits 12: {row['bits_12_per_weight']} bits a weight, sign included")
         print(f"  matrices at --bits 4:  {row['bits_4_per_weight']} bits a weight, sign included")

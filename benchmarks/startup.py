@@ -1,6 +1,6 @@
 """How long `mcodec --help` and `mcodec ls` take, beside `python -c "import numpy"`, in turn.
 
-    python benchmarks/startup.py [--runs 21] [--json]
+python benchmarks/startup.py [--runs 21] [--json]
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ def main() -> None:
             "mcodec ls FILE": [command, "ls", path],
         }
         times: dict[str, list[float]] = {name: [] for name in commands}
-        for name in commands:
-            seconds(commands[name])  # warm the caches
+        for run in commands.values():
+            seconds(run)  # warm the caches
         for _ in range(options.runs):
-            for name in commands:
-                times[name].append(seconds(commands[name]))
+            for name, run in commands.items():
+                times[name].append(seconds(run))
     medians = {name: statistics.median(values) for name, values in times.items()}
     base = medians['python -c "import numpy"']
     if options.json:

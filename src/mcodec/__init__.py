@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mcodec import errors
 
 if TYPE_CHECKING:
-    from mcodec.api.handle import File, Task, open  # noqa: A004
+    from mcodec.api.handle import File, Task, open
     from mcodec.api.pack import pack
     from mcodec.api.relayout import relayout
     from mcodec.api.unpack import unpack

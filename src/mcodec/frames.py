@@ -82,12 +82,9 @@ def decompress(data: bytes | memoryview, raw: int) -> bytes:
             raise FrameError("frame has a window over 8 MiB")
         # The size that the frame states was just compared with a checked number, so it is safe
         # to allocate; `allow_extra_data` refuses what follows the frame.
-        result = _local.decompressor.decompress(
-            data, max_output_size=raw, allow_extra_data=False
-        )
+        result = _local.decompressor.decompress(data, max_output_size=raw, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise FrameError(str(error)) from None
     if len(result) != raw:
         raise FrameError(f"frame gave {len(result)} bytes, not {raw}")
     return result
-

@@ -1,4 +1,4 @@
-"""Bytes under everything: positional reads of files and URLs, and outputs that are whole or absent."""
+"""Positional reads of files and URLs, and outputs that are whole or absent."""
 
 from __future__ import annotations
 
@@ -131,7 +131,9 @@ def atomic_output(path: str | os.PathLike[str]) -> Iterator[str]:
     The temporary file lies in the target's folder, is synced and then renamed; on any error or
     interrupt it is removed, and an existing `path` stays as it was.
     """
-    target = Path(os.path.realpath(os.fspath(path)))  # a link to a file is kept, its target replaced
+    target = Path(
+        os.path.realpath(os.fspath(path))
+    )  # a link to a file is kept, its target replaced
     with io_errors(os.fspath(path)):
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))

@@ -87,7 +87,8 @@ def numpy_dtype(dtype: str) -> np.dtype[np.generic]:
     if dtype in _EXTENSION:
         import ml_dtypes
 
-        return np.dtype(getattr(ml_dtypes, dtype))
+        extension: np.dtype[np.generic] = np.dtype(getattr(ml_dtypes, dtype))
+        return extension
     itemsize(dtype)  # refuses what is unknown
     return np.dtype(dtype).newbyteorder("<")
 
@@ -202,9 +203,7 @@ class RunSpec:
             sizes.append(size)
             end = start + size
         frozen = tuple(tuple(shape) for shape in shapes)
-        return cls(
-            dtype, frozen, tuple(starts), tuple(sizes), end, block_elements(itemsize(dtype))
-        )
+        return cls(dtype, frozen, tuple(starts), tuple(sizes), end, block_elements(itemsize(dtype)))
 
     @property
     def blocks(self) -> int:

@@ -123,7 +123,7 @@ class Decoder:
         if d > 0:
             m, half = m >> d, mid is not False
             half = half and self.config["bits"] - d <= 23
-        return Fraction(2 * m + (half and m > 0), 2) * 2 ** max(d, 0)
+        return Fraction((2 * m + (half and m > 0)) << max(d, 0), 2)
 
     def value(self, i: Fraction, s: int | None, extra: int) -> int:
         """Pattern of I times the unit of scope `s`; `extra` bits stand below the unit."""

@@ -62,7 +62,9 @@ def valid(
     return Valid(name, shows, data, family.expected(), derived)
 
 
-def cut_off(name: str, shows: str, family: Family, size: int, level: int) -> Valid:
-    """Make a progressive file that is cut off after `size` bytes, whole up to `level`."""
+def cut_off(name: str, shows: str, family: Family, size: int) -> Valid:
+    """Make a progressive file that is cut off after `size` bytes."""
+    ends = family.draft().level_ends()
+    level = min(number for number, end in ends.items() if end > size) - 1
     data = family.draft().build()[:size]
     return Valid(name, shows, data, family.expected(planes=level, held=True), partial=True)

@@ -10,7 +10,7 @@ from vectors.cases import Invalid
 from vectors.family import Family
 from vectors.models import raw
 from vectors.valid_container import nested, small_family
-from vectors.writer import PROGRESSIVE, Draft, compress
+from vectors.writer import PROGRESSIVE, Draft, compress, hand_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,18 +22,6 @@ def plain() -> Draft:
     """Make the smallest file with a tensor."""
     family = Family(coding="raw")
     return family.task("A", {"w": raw("uint8", 1, [([3], b"\x01\x02\xff")])}).draft()
-
-
-def hand_frame(
-    content: bytes, *, window: int | None = None, dictionary: int = 0, more: int = 0, kind: int = 0
-) -> bytes:
-    """Make a frame of one block by hand: it states its content `more` bytes longer than it is."""
-    descriptor = 0x80 | (window is None) << 5 | (dictionary > 0)
-    frame = bytes.fromhex("28B52FFD") + bytes([descriptor])
-    frame += b"" if window is None else bytes([window])
-    frame += bytes([dictionary]) if dictionary else b""
-    frame += (len(content) + more).to_bytes(4, "little")
-    return frame + (len(content) << 3 | kind << 1 | 1).to_bytes(3, "little") + content
 
 
 def bad_frames(content: bytes) -> dict[str, tuple[str, bytes]]:

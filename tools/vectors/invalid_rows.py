@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from vectors.bfp import bfp, craft
 from vectors.cases import Invalid
 from vectors.family import Family
-from vectors.invalid_front import bad_frames, hand_frame, plain
+from vectors.invalid_front import bad_frames, plain
 from vectors.models import float_, raw
 from vectors.valid_bfp import weights
 from vectors.valid_container import long_planes
-from vectors.writer import FILL, ZSTD, Chunk, Draft
+from vectors.writer import FILL, ZSTD, Chunk, Draft, hand_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vectors.bfp import ZEROS, bfp, craft
 from vectors.cases import Valid, valid
 from vectors.family import Family
 from vectors.models import Members, number, pattern_of
+from vectors.writer import FILL, ZSTD, compress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,8 +99,8 @@ def width_cases() -> Iterator[Valid]:
         text = "planes (mode 0) and symbols (mode 1)"
         yield valid(f"bfp-modes-{signs}", text, family, {"planes": 2}, {"planes": 9, "mid": False})
     run = bfp("float32", [([45], weights("float32", 45, "mid"))], bits=5, reconstruct="mid")
-    asks = ({"planes": 3}, {"planes": 3, "mid": False})
-    yield valid("bfp-mid", "reconstruct mid", Family().task("A", {"w": run}), *asks)
+    family = Family().task("A", {"w": run})
+    yield valid("bfp-mid", "reconstruct mid", family, {"planes": 3}, {"planes": 3, "mid": False})
 
 
 def form_cases() -> Iterator[Valid]:
@@ -133,6 +134,8 @@ def form_cases() -> Iterator[Valid]:
     yield valid(
         "bfp-zeros", "scopes of zeros only: full signs keep the minus, compact ones lose it", family
     )
+    yield compact_none()
+    yield empties()
     elements = [(0, 5), (1, 5), (0, 0), (1, 0), (1, 15)]
     family = Family()
     for signs in ("full", "compact"):
@@ -166,6 +169,32 @@ def form_cases() -> Iterator[Valid]:
     yield valid("bfp-step-overflow", "the largest finite number in both steps", family)
 
 
+def compact_none() -> Valid:
+    """Store a stream of no bytes in all ways."""
+    family = Family(coding="raw", share=False)
+    for _ in range(3):
+        family.add(bfp("float32", [([9], [0x80000000] * 9)], bits=2, signs="compact"))
+    draft = family.task("A", {f"w{i}": i for i in range(3)}).draft()
+    signs = [i for i, chunk in enumerate(draft.chunks) if chunk.raw == 0]
+    draft.chunks[signs[1]].coder, draft.chunks[signs[1]].fill = FILL, 0xFF
+    draft.chunks[signs[2]].coder, draft.chunks[signs[2]].stored = ZSTD, compress(b"")
+    text = "compact signs of no elements: a chunk of no bytes as raw, fill and zstd"
+    return valid("bfp-compact-none", text, family, draft=draft)
+
+
+def empties() -> Valid:
+    """Code members of no elements and of one."""
+    one = pattern_of("float32", -0.3)
+    family = Family()
+    for scope in ("tensor", "axis:-2", "block:4"):
+        family.add(bfp("float32", [([0, 3], [])], bits=5, scope=scope))
+    one_each: list[dict[str, Any]] = [{}, {"scope": "block:1"}, {"step": 0.25}]
+    for keys in one_each:
+        family.add(bfp("float32", [([], [one])], bits=5, **keys))
+    family.task("A", {f"w{i}": i for i in range(6)})
+    return valid("bfp-empty-and-scalar", "no elements: no rows; one element", family)
+
+
 def dither_cases() -> Iterator[Valid]:
     """Code runs in pairs."""
     family = Family(layout=1)
@@ -178,7 +207,9 @@ def dither_cases() -> Iterator[Valid]:
     text = "three tasks in one group; with dither t is 14, then 3, and the last run is as it was"
     yield valid("bfp-dither-three", text, family, {"dither": True}, {"planes": 4})
     family = Family(layout=1)
-    for bits, keys in ((8, {}), (8, {"signs": "compact"}), (24, {}), (9, {})):
+    kinds: list[tuple[int, dict[str, Any]]]
+    kinds = [(8, {}), (8, {"signs": "compact"}), (24, {}), (9, {})]
+    for bits, keys in kinds:
         run = bfp("float16", [([19], weights("float16", 19, f"no {bits}"))], bits=bits, **keys)
         family.add(run)
     family.task("A", {"w": 0, "v": 2}).task("B", {"w": 1, "v": 3}).pairs = [[0, 1], [2, 3]]

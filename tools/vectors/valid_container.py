@@ -5,12 +5,15 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+import zstandard
+
 from vectors.bfp import bfp, craft
 from vectors.cases import Valid, cut_off, valid
 from vectors.family import Family
 from vectors.models import Run, float_, raw
 from vectors.valid_bfp import weights
-from vectors.writer import INTERLEAVED, PROGRESSIVE, compress, padding
+from vectors.valid_plain import edges
+from vectors.writer import INTERLEAVED, PROGRESSIVE, hand_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,6 +97,7 @@ def row_cases() -> Iterator[Valid]:
     draft.chunks, draft.order = chunks, None
     text = "the same run as one raw chunk, as zstd chunks, and mixed with fill"
     yield valid("container-coders", text, family, draft=draft)
+    yield frames()
     text = "streams that are multiples of 4,096 bytes: staggers stand between those of one chunk"
     family = Family(coding="raw").task("A", {"w": long_run(32768)})
     yield valid("container-stagger", text, family)
@@ -120,6 +124,25 @@ def row_cases() -> Iterator[Valid]:
         yield valid(name, "the front's place is the header's word", family)
 
 
+def frames() -> Valid:
+    """Store zstd frames of all forms that section 5 allows."""
+    content = b"abcd" * 16
+    compressor = zstandard.ZstdCompressor(level=1).compressobj(size=64)
+    parts = compressor.compress(content[:40]) + compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+    two_blocks = parts + compressor.compress(content[40:]) + compressor.flush()
+    run_of_bytes = bytes.fromhex("28B52FFD 20 40 030200 61")  # one block: 64 times 61
+    made = [hand_frame(content), hand_frame(content, window=13 << 3), two_blocks, run_of_bytes]
+    family = Family(coding="zstd")
+    for i in range(len(made)):
+        family.add(raw("uint8", 1, [([64], b"a" * 64 if i == 3 else content)]))
+    family.task("A", {f"w{i}": i for i in range(len(made))})
+    draft = family.draft()
+    for chunk, frame in zip(draft.chunks, made, strict=True):
+        chunk.stored = frame
+    text = "a stored block, a window of 8 MiB, two blocks, a block of one byte repeated"
+    return valid("container-frames", text, family, draft=draft)
+
+
 def long_run(count: int) -> Run:
     """Make a float16 run whose planes repeat; some are all zeros."""
     generator = random.Random(count)
@@ -143,30 +166,21 @@ def layout_cases() -> Iterator[Valid]:
     yield valid("container-interleaved-alone", "a chunk for each stream", family, *asks)
     family = small_family(PROGRESSIVE)
     yield valid("container-progressive", "level after level", family, *asks)
-    ends = level_ends(family)
+    ends = family.draft().level_ends()
     for level in (0, 1, 5, 12):
         name = f"container-partial-{level}"
-        text = f"cut off where level {level} ends"
-        yield cut_off(name, text, family, ends[level], level)
-    between = (ends[3] + ends[4]) // 2 + 1
+        yield cut_off(name, f"cut off where level {level} ends", family, ends[level])
     text = "cut off in level 4: the levels to 3 are whole"
-    yield cut_off("container-partial-inside", text, family, between, 3)
+    yield cut_off("container-partial-inside", text, family, (ends[3] + ends[4]) // 2 + 1)
+    patterns = edges("float16")
+    run = float_("float16", [([len(patterns)], patterns)])
+    family = Family(layout=PROGRESSIVE).task("A", {"w": run})
+    text = "a NaN whose planes are missing is an infinity"
+    yield cut_off("container-partial-nan", text, family, family.draft().level_ends()[2])
+    family = small_family(PROGRESSIVE)
     case = valid("container-partial-whole", "a whole file, opened as one that may be cut", family)
     case.partial = True
     yield case
-
-
-def level_ends(family: Family) -> dict[int, int]:
-    """Where the chunks of each level end in a progressive file."""
-    draft = family.draft()
-    frame = compress(draft.json())
-    front = len(frame) + len(padding(len(frame), 8)) + 32 * len(draft.chunks)
-    offsets, _ = draft.placed(64 + front)
-    ends: dict[int, int] = {}
-    for offset, chunk in zip(offsets, draft.chunks, strict=True):
-        if chunk.stored:
-            ends[chunk.level] = max(ends.get(chunk.level, 0), offset + len(chunk.stored))
-    return ends
 
 
 def cases() -> Iterator[Valid]:

@@ -33,7 +33,6 @@ KEEPS = {
     "float32": tuple(range(2, 33, 2)),
     "float64": (1, 12, 13, 33, 40, 63),
 }
-PAPER_VALUES = ["0.1", "-0.1", "1/3", "pi", "1.0", "largest below 1", "-0.0", "tiny", "huge"]
 
 
 def edges(dtype: str) -> list[int]:

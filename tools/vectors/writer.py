@@ -27,6 +27,18 @@ def compress(data: bytes) -> bytes:
     return zstandard.ZstdCompressor(level=9, write_checksum=False).compress(data)
 
 
+def hand_frame(
+    content: bytes, *, window: int | None = None, dictionary: int = 0, more: int = 0, kind: int = 0
+) -> bytes:
+    """Make a frame of one block by hand: it states its content `more` bytes longer than it is."""
+    descriptor = 0x80 | (window is None) << 5 | (dictionary > 0)
+    frame = bytes.fromhex("28B52FFD") + bytes([descriptor])
+    frame += b"" if window is None else bytes([window])
+    frame += bytes([dictionary]) if dictionary else b""
+    frame += (len(content) + more).to_bytes(4, "little")
+    return frame + (len(content) << 3 | kind << 1 | 1).to_bytes(3, "little") + content
+
+
 def padding(length: int, unit: int) -> bytes:
     """Zero bytes from `length` up to a multiple of `unit`."""
     return bytes(-length % unit)
@@ -167,6 +179,17 @@ class Draft:
                 offsets[i] = start + len(body)
                 body += stored
         return offsets, bytes(body)
+
+    def level_ends(self) -> dict[int, int]:
+        """Give the end of the last chunk of each level that stores bytes, in a file front first."""
+        frame = compress(self.json())
+        front = len(frame) + len(padding(len(frame), 8)) + 32 * len(self.chunks)
+        offsets, _ = self.placed(64 + front)
+        ends: dict[int, int] = {}
+        for offset, chunk in zip(offsets, self.chunks, strict=True):
+            if chunk.stored:
+                ends[chunk.level] = max(ends.get(chunk.level, 0), offset + len(chunk.stored))
+        return ends
 
     def build(self) -> bytes:
         """Make the file."""

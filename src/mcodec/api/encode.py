@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from blake3 import blake3
 
 from mcodec.api.planning import is_lossless
-from mcodec.codec import coder
-from mcodec.codec.base import patterns
+from mcodec.codec import coder, error
 from mcodec.container.writer import Part
 from mcodec.types import numpy_dtype
 
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from mcodec.container.manifest import Errors
     from mcodec.formats.base import TensorSource
 
-Stats = tuple[float, float, float]  # max |error|, sum of error², sum of weight²
-
 
 @dataclass(frozen=True, slots=True)
 class EncodedBlock:
@@ -33,7 +30,7 @@ class EncodedBlock:
     part: Part
     source: Any = None  # the block's source values, for the digest
     decoded: Any = None  # what it decodes to, where that differs
-    stats: tuple[tuple[int, Stats], ...] = ()  # member, error of its part in this block
+    stats: tuple[tuple[int, error.Stats], ...] = ()  # member, error of its part in this block
 
 
 class RunEncoder:
@@ -57,7 +54,7 @@ class RunEncoder:
         self._head, self._head_streams = plan.codec.encode_head(plan.spec, surveys)
         self._source_digest = blake3()
         self._digest = blake3()
-        self._stats: list[Stats] = [(0.0, 0.0, 0.0)] * len(plan.members)
+        self._stats = [error.NO_ERROR] * len(plan.members)
 
     def encode(self, block: int) -> EncodedBlock:
         """Read, encode and, where the codec is lossy, decode a block (block -1: the head)."""
@@ -87,15 +84,10 @@ class RunEncoder:
             return
         self._digest.update(block.decoded.view("u1"))
         for member, stats in block.stats:
-            peak, noise, signal = self._stats[member]
-            self._stats[member] = (
-                peak if peak >= stats[0] else stats[0],  # keeps a NaN of either
-                noise + stats[1],
-                signal + stats[2],
-            )
+            self._stats[member] = error.add(self._stats[member], stats)
 
     def certificate(self) -> tuple[str, str | None, Errors | None]:
-        """Return the run's digest, its source's and the members' errors, as the manifest has them."""
+        """Return the run's digest, its source's, and the members' errors."""
         source = self._source_digest.hexdigest()
         if self._lossless:
             return source, None, None
@@ -125,9 +117,9 @@ class RunEncoder:
 
     def _measure(
         self, block: int, values: NDArray[Any], decoded: NDArray[Any]
-    ) -> tuple[tuple[int, Stats], ...]:
+    ) -> tuple[tuple[int, error.Stats], ...]:
         return tuple(
-            (member, error_stats(self.plan.dtype, values[part], decoded[part]))
+            (member, error.measure(self.plan.dtype, values[part], decoded[part]))
             for member, part in member_parts(self.plan.spec, block)
         )
 
@@ -141,10 +133,3 @@ def member_parts(spec: Any, block: int) -> list[tuple[int, slice]]:
         if low < high:
             parts.append((member, slice(low - first, high - first)))
     return parts
-
-
-def error_stats(dtype: str, source: NDArray[Any], decoded: NDArray[Any]) -> Stats:
-    """Return max |error|, sum of error² and sum of weight², in float64 and one fixed order."""
-    from mcodec.codec import kernels
-
-    return kernels.error_stats(dtype, patterns(source), patterns(decoded))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec import storage
 from mcodec.api.decode import RunDecoder, check_view
+from mcodec.api.slices import TensorSlice
 from mcodec.codec.base import View
 from mcodec.codec.registry import from_config
 from mcodec.container.reader import ContainerReader
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 CACHED_RUNS: Final = 4  # shared runs (256 KiB of float32 each) that a task keeps decoded
 
 
-def open(  # noqa: A001  (mcodec.open, as in tarfile and gzip)
+def open(
     path: str | os.PathLike[str],
     *,
     jobs: int | None = None,
@@ -225,7 +227,7 @@ class Task(Mapping[str, "NDArray[Any]"]):
 
     def get_slice(self, name: str) -> TensorSlice:
         """Return a view that reads only what it is indexed with: ``get_slice(name)[2:4]``."""
-        return TensorSlice(self, self.spec(name))
+        return TensorSlice(self.spec(name), partial(self._flat, name))
 
     def skeleton(self) -> bytes:
         """Return all that the source held besides arrays (spec/skeletons.md)."""
@@ -282,45 +284,3 @@ class Task(Mapping[str, "NDArray[Any]"]):
                     del self._shared[next(iter(self._shared))]
                 self._shared[run] = array
         return array
-
-
-class TensorSlice:
-    """A tensor that is read when it is indexed, only the blocks that the index touches.
-
-    The first axis decides what is read; further axes are cut from that.
-    """
-
-    def __init__(self, task: Task, spec: TensorSpec) -> None:
-        self._task = task
-        self._spec = spec
-
-    def get_shape(self) -> list[int]:
-        """Return the tensor's shape."""
-        return list(self._spec.shape)
-
-    def get_dtype(self) -> str:
-        """Return the dtype's name."""
-        return self._spec.dtype
-
-    def __getitem__(self, index: Any) -> NDArray[Any]:
-        shape = self._spec.shape
-        key = index if isinstance(index, tuple) else (index,)
-        first = key[0] if key else Ellipsis
-        if shape and isinstance(first, slice):
-            rows = range(shape[0])[first]
-            if len(rows) == 0:
-                return self._rows(0, 0)[(slice(0, 0), *key[1:])]
-            low, high = min(rows[0], rows[-1]), max(rows[0], rows[-1]) + 1
-            stop: int | None = rows[-1] - low + (1 if rows.step > 0 else -1)
-            relative = slice(rows[0] - low, None if stop is not None and stop < 0 else stop, rows.step)
-            return self._rows(low, high)[(relative, *key[1:])].copy()
-        if shape and isinstance(first, int) and not isinstance(first, bool):
-            row = range(shape[0])[first]  # IndexError as NumPy's
-            return self._rows(row, row + 1)[(0, *key[1:])].copy()
-        return self._task.get_tensor(self._spec.name)[index]
-
-    def _rows(self, low: int, high: int) -> NDArray[Any]:
-        shape = self._spec.shape
-        width = self._spec.size // shape[0] if shape[0] else 0
-        flat = self._task._flat(self._spec.name, low * width, high * width)
-        return flat.reshape((high - low, *shape[1:]))

@@ -1,4 +1,4 @@
-"""What a file holds: the figures of `ls` and `info` (issue: "The command line").
+"""What a file holds: the figures of `ls` and `info` (design, section 7).
 
 `list_tasks` needs no NumPy, so that `mcodec ls` starts fast.
 """
@@ -23,8 +23,8 @@ CODERS: Final = ("fill", "raw", "zstd")
 class TaskRow:
     """One task in a listing.
 
-    ``source_bytes`` counts arrays only; ``stored_bytes`` the streams of the task, those that several
-    tasks share with the first of them.
+    ``source_bytes`` counts arrays only; ``stored_bytes`` the streams of the task, those that
+    several tasks share with the first of them.
     """
 
     name: str
@@ -115,9 +115,7 @@ def list_tasks(reader: ContainerReader) -> list[TaskRow]:
 
 
 def _all_rows(reader: ContainerReader, run: int) -> list[Row]:
-    return [
-        row for block in range(-1, reader.runs[run].blocks) for row in reader.rows(run, block)
-    ]
+    return [row for block in range(-1, reader.runs[run].blocks) for row in reader.rows(run, block)]
 
 
 def list_tensors(reader: ContainerReader, task: Task) -> list[TensorRow]:
@@ -195,7 +193,7 @@ def codec_string(config: dict[str, Any]) -> str:
             continue
         text = codec_string(value) if isinstance(value, dict) else f"{value}"
         options.append(f"{key}={text}")
-    return config["id"] + (f"({','.join(options)})" if options else "")
+    return f"{config['id']}({','.join(options)})" if options else str(config["id"])
 
 
 _DEFAULTS: Final = {

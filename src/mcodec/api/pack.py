@@ -11,7 +11,16 @@ from mcodec.api import sources as inputs
 from mcodec.api.encode import EncodedBlock, RunEncoder
 from mcodec.api.listing import TaskRow, list_tasks
 from mcodec.api.pairing import pair_tensors
-from mcodec.api.planning import Bits, Coding, Options, RunPlan, bits_by_task, choose, lay_out, survey
+from mcodec.api.planning import (
+    Bits,
+    Coding,
+    Options,
+    RunPlan,
+    bits_by_task,
+    choose,
+    lay_out,
+    survey,
+)
 from mcodec.api.progress import Progress, no_progress
 from mcodec.codec.bfp import BfpCodec
 from mcodec.codec.plan import Plan, parse_codec, parse_plan
@@ -20,14 +29,14 @@ from mcodec.container.header import LAYOUTS
 from mcodec.container.manifest import Manifest, Run, Task, Tensor
 from mcodec.container.writer import ContainerWriter
 from mcodec.engine import map_ordered, workers
-from mcodec.errors import McodecError, UsageError
+from mcodec.errors import UsageError
 from mcodec.limits import decoded_budget
 from mcodec.storage import io_errors
-from mcodec.types import FLOATS, BLOCK, TensorSpec, itemsize
+from mcodec.types import itemsize
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from concurrent.futures import Executor
 
     from mcodec.formats.base import TensorSource
@@ -202,7 +211,7 @@ class _Job:
                     done += 0 if block.source is None else block.source.nbytes
                 self._progress(done, total)
             manifest = self._manifest(encoders, skeletons)
-            size = writer.finish(manifest.encode())
+            size = writer.finish(manifest.encode(f"mcodec {mcodec.__version__}"))
         return self._report(out, size, len(paired), manifest)
 
     def _add_skeletons(self) -> dict[int, TensorSource]:
@@ -246,9 +255,7 @@ class _Job:
             runs.append(
                 Run(codecs.index(config), encoder.plan.dtype, members, *encoder.certificate())
             )
-        return Manifest(
-            codecs, runs, self._tasks(skeletons), self._pairs(), f"mcodec {mcodec.__version__}"
-        )
+        return Manifest(codecs, runs, self._tasks(skeletons), self._pairs())
 
     def _tasks(self, skeletons: dict[int, TensorSource]) -> list[Task]:
         places: dict[tuple[int, int], tuple[int, int]] = {}
@@ -328,10 +335,10 @@ def _read_plan(path: str | os.PathLike[str] | None) -> Plan:
 
 
 def _pair_override(pair: tuple[str, str], names: Sequence[str]) -> tuple[int, str, int, str]:
-    found: list[Any] = []
+    found: list[tuple[int, str]] = []
     for side in pair:
         task, colon, tensor = side.partition(":")
         if not colon or task not in names:
             raise UsageError(f"--pair takes TASK:name=TASK:name, and {side!r} names no task")
-        found += [names.index(task), tensor]
-    return tuple(found)  # type: ignore[return-value]
+        found.append((names.index(task), tensor))
+    return *found[0], *found[1]

@@ -25,7 +25,7 @@ def pair_tensors(
     """Pair the tensors of the first model with those of each other one.
 
     By position where both have the same sequence of (dtype, shape); else by the longest common
-    subsequence over (name without its numbers, dtype, shape), since Keras numbers layers per process.
+    subsequence over (name without its numbers, dtype, shape): Keras numbers layers per process.
 
     Parameters
     ----------
@@ -37,7 +37,8 @@ def pair_tensors(
     Returns
     -------
     list of dict
-        One group an item: task index to tensor index, two tasks or more, in the first model's order.
+        One group an item: task index to tensor index, of two tasks or more, in the order of the
+        first model.
     """
     groups: dict[int, dict[int, int]] = {}
     for other in range(1, len(models)):
@@ -106,14 +107,16 @@ def _middle(a: Sequence[Key], b: Sequence[Key]) -> list[tuple[int, int]]:
 
 
 def _forced(
-    models: Sequence[Sequence[TensorSpec]], overrides: Sequence[tuple[int, str, int, str]], other: int
+    models: Sequence[Sequence[TensorSpec]],
+    overrides: Sequence[tuple[int, str, int, str]],
+    other: int,
 ) -> dict[int, int]:
     """Return the pairs that were asked for between the first model and another one."""
     forced: dict[int, int] = {}
-    for first, name, second, partner in overrides:
-        if second == 0:
-            first, name, second, partner = second, partner, first, name
-        if first != 0:
+    for override in overrides:
+        one, two = override[:2], override[2:]
+        (first, name), (second, partner) = sorted((one, two))
+        if first != 0 or second == 0:
             raise UsageError("--pair joins a tensor of the first task with one of another task")
         if second != other:
             continue

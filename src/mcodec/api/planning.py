@@ -122,9 +122,7 @@ def is_lossless(codec: Codec) -> bool:
     return codec.lossless and not (isinstance(codec, FloatCodec) and codec.keep is not None)
 
 
-def survey(
-    source: TensorSource, index: int, codec: Codec, warn: Callable[[str], None]
-) -> Coding:
+def survey(source: TensorSource, index: int, codec: Codec, warn: Callable[[str], None]) -> Coding:
     """Look over a tensor's values where its codec wants that; fall to lossless if it must."""
     if not codec.surveys:
         return Coding(codec)
@@ -175,9 +173,7 @@ def lay_out(
         for index in range(len(tensors)):
             if (task, index) not in grouped:
                 layout.add({task: index}, fused=False)
-    return sorted(
-        (run.seal() for run in layout.runs), key=lambda run: (run.task, run.members[0])
-    )
+    return sorted((run.seal() for run in layout.runs), key=lambda run: (run.task, run.members[0]))
 
 
 class _Layout:

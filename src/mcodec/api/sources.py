@@ -31,7 +31,7 @@ class ArraySource:
         import numpy as np
 
         self._arrays = [(str(name), np.asarray(array)) for name, array in arrays.items()]
-        self.tensors = [_spec(name, array) for name, array in self._arrays]
+        self.tensors: Sequence[TensorSpec] = [_spec(name, array) for name, array in self._arrays]
         self.metadata: Mapping[str, str] = {}
 
     def skeleton(self) -> bytes:
@@ -43,10 +43,8 @@ class ArraySource:
         import numpy as np
 
         spec, array = self.tensors[index], self._arrays[index][1]
-        if array.flags.c_contiguous:
-            part = array.reshape(-1)[start:stop]
-        else:
-            part = array.flat[start:stop]  # a copy of this part only
+        # flat copies this part only, whatever the strides
+        part = array.reshape(-1)[start:stop] if array.flags.c_contiguous else array.flat[start:stop]
         target = numpy_dtype(spec.dtype)
         if part.dtype.byteorder == ">" or (part.dtype.kind == "c" and not part.dtype.isnative):
             part = part.byteswap().view(part.dtype.newbyteorder("<"))
@@ -74,7 +72,7 @@ def open_source(source: PathLike | Arrays) -> TensorSource:
 
 
 def name_sources(sources: Sources) -> dict[str, PathLike | Arrays]:
-    """Give every source its task name: those of a mapping, else A, B, C, …
+    """Give every source its task name: those of a mapping, else A, B, C and so on.
 
     Raises
     ------
@@ -94,7 +92,7 @@ def name_sources(sources: Sources) -> dict[str, PathLike | Arrays]:
 
 
 def default_name(index: int) -> str:
-    """Return A, B, …, Z, AA, AB, … for 0, 1, …"""
+    """Return A, B, …, Z, AA, AB, … for 0, 1 and so on."""
     name = ""
     index += 1
     while index:

@@ -154,9 +154,7 @@ class _Copier:
             for index in members.get(member, ())
         )
 
-    def _write(
-        self, decoder: RunDecoder, member: int, index: int, block: int, values: Any
-    ) -> int:
+    def _write(self, decoder: RunDecoder, member: int, index: int, block: int, values: Any) -> int:
         first, _ = decoder.spec.span(block)
         start = max(0, first - decoder.spec.starts[member])
         offset = start * itemsize(decoder.spec.dtype)
@@ -179,7 +177,9 @@ def _format(to: str | None, out: str | os.PathLike[str] | None, entry: Task) -> 
     if entry.format is None:
         return FALLBACK_FORMAT
     if entry.format not in registry.FORMATS:
-        message = f"the task came from format {entry.format!r}, which this mcodec cannot write; use --to"
+        message = (
+            f"the task came from format {entry.format!r}, which this mcodec cannot write; use --to"
+        )
         raise UsageError(message)
     return entry.format
 

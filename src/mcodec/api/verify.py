@@ -10,9 +10,9 @@ from blake3 import blake3
 
 from mcodec.api import sources as inputs
 from mcodec.api.decode import RunDecoder
-from mcodec.api.encode import Stats, error_stats
 from mcodec.api.handle import open as open_file
 from mcodec.api.progress import Progress, no_progress
+from mcodec.codec import error
 from mcodec.engine import map_ordered, workers
 from mcodec.errors import FormatError, UsageError
 from mcodec.types import BLOCK, FLOATS, itemsize
@@ -20,7 +20,6 @@ from mcodec.types import BLOCK, FLOATS, itemsize
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping
-    from concurrent.futures import Executor
 
     from mcodec.api.handle import File
     from mcodec.container.manifest import Task
@@ -85,40 +84,51 @@ def verify(
         total = sum(spec.nbytes for spec in reader.runs)
         done = chunks = 0
         for run, spec in enumerate(reader.runs):
-            blocks = [(run, block) for block in range(-1, spec.blocks)]
-            check = _DeepCheck(file, run) if deep else None
-            work = check.block if check else file.reader.read_streams
-            for (_, block), result in zip(
-                blocks,
-                map_ordered(executor, lambda item, work=work: work(*item), blocks),
-                strict=True,
+            check = _DeepCheck(file, run) if deep else _Check(file, run)
+            for block, result in enumerate(
+                map_ordered(executor, check.block, range(-1, spec.blocks)), -1
             ):
+                check.take(result)
                 chunks += len(reader.rows(run, block))
-                if check is not None:
-                    check.take(result)
                 start, stop = spec.span(block)
                 done += (stop - start) * itemsize(spec.dtype)
                 progress(done, total)
-            if check is not None:
-                check.finish()
+            check.finish()
         differences: list[Difference] = []
         for name, source in compared.items():
-            differences += _compare(file, name, source, executor)
+            differences += _compare(file, name, source)
     return VerifyReport(
         str(path), chunks, len(reader.runs), deep, tuple(compared), tuple(differences)
     )
 
 
-class _DeepCheck:
-    """Decodes one run in order, and compares its digest."""
+class _Check:
+    """Reads the chunks of one run, which checks their hashes and frames."""
 
     def __init__(self, file: File, run: int) -> None:
         self._reader = file.reader
         self._run = run
+
+    def block(self, block: int) -> Any:
+        """Read a block, or the head."""
+        self._reader.read_streams(self._run, block)
+
+    def take(self, values: Any) -> None:
+        """Take a block's result, in order."""
+
+    def finish(self) -> None:
+        """Say what the run as a whole shows."""
+
+
+class _DeepCheck(_Check):
+    """Decodes one run in order, and compares its digest."""
+
+    def __init__(self, file: File, run: int) -> None:
+        super().__init__(file, run)
         self._decoder = RunDecoder(file.reader, run)
         self._digest = blake3()
 
-    def block(self, run: int, block: int) -> Any:
+    def block(self, block: int) -> Any:
         """Decode a block; the head has been read already."""
         return self._decoder.block(block) if block >= 0 else None
 
@@ -156,7 +166,7 @@ def _tasks_against(
 
 
 def _compare(
-    file: File, name: str, source: inputs.PathLike | inputs.Arrays, executor: Executor | None
+    file: File, name: str, source: inputs.PathLike | inputs.Arrays
 ) -> Iterator[Difference]:
     """Yield what differs between a task and its source."""
     entry = file.entry(name)
@@ -190,14 +200,12 @@ def _compare_tensor(
     run = file.reader.manifest.runs[place.run]
     ours, theirs = file.task(entry.name).spec(name), model.tensors[index]
     if (ours.dtype, ours.shape) != (theirs.dtype, theirs.shape):
-        return (
-            f"is {ours.dtype}{list(ours.shape)}, the source {theirs.dtype}{list(theirs.shape)}"
-        )
+        return f"is {ours.dtype}{list(ours.shape)}, the source {theirs.dtype}{list(theirs.shape)}"
     decoder = RunDecoder(file.reader, place.run)
     start = decoder.spec.starts[place.member]
     size = ours.size
     different = 0
-    total: Stats = (0.0, 0.0, 0.0)
+    total = error.NO_ERROR
     for low in range(0, size, BLOCK):
         high = min(low + BLOCK, size)
         values = decoder.empty(high - low)
@@ -208,12 +216,7 @@ def _compare_tensor(
         unequal = (values.view("u1") != other.view("u1")).reshape(-1, item).any(axis=1)
         different += int(unequal.sum())
         if run.errors is not None and ours.dtype in FLOATS:
-            peak, noise, signal = error_stats(ours.dtype, other, values)
-            total = (
-                total[0] if total[0] >= peak else peak,
-                total[1] + noise,
-                total[2] + signal,
-            )
+            total = error.add(total, error.measure(ours.dtype, other, values))
     if run.errors is None:
         return f"differs from the source in {different} of {size} values" if different else None
     certificate = run.errors[place.member]

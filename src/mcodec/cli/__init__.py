@@ -1,0 +1,1 @@
+"""The `mcodec` command: one verb a file."""

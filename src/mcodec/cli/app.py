@@ -49,18 +49,18 @@ EXIT_TERMINATED: Final = 143
 class Verbs(click.Group):
     """A group whose commands are imported when they are called."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+    def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the verbs, in the order that people meet them."""
         return list(VERBS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a verb."""
         if cmd_name not in VERBS:
             return None
         command: click.Command = importlib.import_module(f"mcodec.cli.{cmd_name}").command
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(VERBS.items()))
@@ -113,7 +113,7 @@ def _usage(error: click.ClickException) -> str:
     return f"{message.rstrip('.')}. See '{context.command_path} --help'."
 
 
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     """Leave through the context managers, which remove what is half-written."""
     raise SystemExit(EXIT_TERMINATED)
 

@@ -28,9 +28,7 @@ class Size(click.ParamType[int]):
     name = "size"
     _form: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kKMGT]?)(i?)B?\Z")
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the bytes."""
         if isinstance(value, int):
             return value
@@ -89,7 +87,9 @@ def parse_bits(text: str | None) -> int | list[int] | dict[str, int] | None:
 
 
 def complete_task(
-    ctx: click.Context, param: click.Parameter, incomplete: str  # noqa: ARG001
+    ctx: click.Context,
+    param: click.Parameter,
+    incomplete: str,
 ) -> list[str]:
     """Complete a task's name from the file on the line."""
     from mcodec.api.handle import open as open_file

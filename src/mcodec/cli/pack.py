@@ -111,16 +111,22 @@ def _to_json(report: PackReport) -> dict[str, Any]:
         "file_bytes": report.file_bytes,
         "layout": report.layout,
         "fused_runs": report.fused,
-        "tasks": [
-            {**cost.row.to_json(), "paper_bytes": cost.paper_bytes} for cost in report.tasks
-        ],
+        "tasks": [{**cost.row.to_json(), "paper_bytes": cost.paper_bytes} for cost in report.tasks],
         "warnings": list(report.warnings),
     }
 
 
 def _table(report: PackReport) -> str:
     """What each task costs as it came, in the papers' m + n + 2 bits, and in this file."""
-    header = ["task", "tensors", "weights", "as it came", "paper (n+1 bits)", "stored", "bits/weight"]
+    header = [
+        "task",
+        "tensors",
+        "weights",
+        "as it came",
+        "paper (n+1 bits)",
+        "stored",
+        "bits/weight",
+    ]
     rows = []
     for cost in report.tasks:
         row = cost.row

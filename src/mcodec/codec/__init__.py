@@ -1,0 +1,1 @@
+"""Numbers to streams and back: one codec a file (spec/codecs/)."""

@@ -97,7 +97,7 @@ class Codec(ABC):
     def check(self, run: RunSpec) -> None:
         """Raise CodecConfigError if the codec cannot carry the run."""
 
-    def head_streams(self, run: RunSpec) -> tuple[StreamSpec, ...]:  # noqa: ARG002
+    def head_streams(self, run: RunSpec) -> tuple[StreamSpec, ...]:
         """Return the streams of the run's head; most codecs have none."""
         return ()
 
@@ -105,7 +105,7 @@ class Codec(ABC):
     def block_streams(self, run: RunSpec, block: int, mode: int) -> tuple[StreamSpec, ...] | None:
         """Return the streams of a block in a mode; None for a mode that the codec has not."""
 
-    def survey(self, tensor: TensorSpec, blocks: Iterable[NDArray[Any]]) -> Any:  # noqa: ARG002
+    def survey(self, tensor: TensorSpec, blocks: Iterable[NDArray[Any]]) -> Any:
         """Look once over a whole tensor before it is encoded; most codecs need not.
 
         Raises
@@ -120,7 +120,7 @@ class Codec(ABC):
         """Whether `survey` has to see the values."""
         return False
 
-    def encode_head(self, run: RunSpec, surveys: Sequence[Any]) -> tuple[Any, list[CodedStream]]:  # noqa: ARG002
+    def encode_head(self, run: RunSpec, surveys: Sequence[Any]) -> tuple[Any, list[CodedStream]]:
         """Return what `encode` needs of the members' surveys, and the head's streams."""
         return None, []
 
@@ -140,7 +140,7 @@ class Codec(ABC):
             The run is in a pair or a progressive file: no mode that hides planes.
         """
 
-    def decode_head(self, run: RunSpec, streams: Sequence[Stream | None]) -> Any:  # noqa: ARG002
+    def decode_head(self, run: RunSpec, streams: Sequence[Stream | None]) -> Any:
         """Check the head's streams, and return what `encode_head` gave `encode`."""
         return None
 

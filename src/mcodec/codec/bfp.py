@@ -20,7 +20,7 @@ from mcodec.codec.base import (
     plane_bytes,
 )
 from mcodec.codec.config import refuse_unknown, take_int, take_word
-from mcodec.codec.scope import Scope, parse_scope
+from mcodec.codec.scope import TENSOR, Scope, parse_scope
 from mcodec.errors import CodecConfigError, UsageError
 from mcodec.types import BLOCK, FLOATS, RunSpec, StreamSpec
 
@@ -75,7 +75,7 @@ class BfpCodec(Codec):
     lossless: ClassVar[bool] = False
     bits: int
     rounding: str = "nearest"
-    scope: Scope = Scope("tensor")
+    scope: Scope = TENSOR
     step: float | None = None
     signs: str = "full"
     reconstruct: str = "low"
@@ -160,7 +160,7 @@ class BfpCodec(Codec):
 
         from mcodec.codec import kernels
 
-        scope = self.scope if self.scope.kind == "axis" else Scope("tensor")
+        scope = self.scope if self.scope.kind == "axis" else TENSOR
         maxima = np.zeros(scope.count(tensor.shape), np.uint64)
         first = 0
         for values in blocks:

@@ -39,7 +39,7 @@ def code(stream: NDArray[Any], levels: tuple[int, ...]) -> CodedStream:
     first = int(stream[0])
     if int(stream[-1]) == first and bool((stream == first).all()):
         return CodedStream(FILL, first, size)
-    data = memoryview(stream)
+    data = stream.data
     best: bytes | memoryview = data
     if size > ROW_COST:
         for level in levels:

@@ -63,9 +63,7 @@ class FloatCodec(Codec):
     def check(self, run: RunSpec) -> None:
         """Refuse dtypes that are no floats, and more bits than they have."""
         if run.dtype not in FLOATS:
-            raise CodecConfigError(
-                f"codec float takes {', '.join(FLOAT_DTYPES)}, not {run.dtype}"
-            )
+            raise CodecConfigError(f"codec float takes {', '.join(FLOAT_DTYPES)}, not {run.dtype}")
         width = FLOATS[run.dtype].width
         if self.keep is not None and self.keep > width:
             raise CodecConfigError(f"codec float: keep={self.keep} of {width} bits ({run.dtype})")

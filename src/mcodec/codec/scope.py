@@ -61,6 +61,9 @@ class Scope:
         return Scopes(_WHOLE, 1, 0)
 
 
+TENSOR: Final = Scope("tensor")
+
+
 def parse_scope(value: Any) -> Scope:
     """Parse ``tensor``, ``axis:a`` or ``block:k``.
 
@@ -70,7 +73,7 @@ def parse_scope(value: Any) -> Scope:
         It is none of these, or the number is out of range.
     """
     if value == "tensor":
-        return Scope("tensor")
+        return TENSOR
     match = _FORM.match(value) if isinstance(value, str) else None
     if match:
         number = int(match[2])

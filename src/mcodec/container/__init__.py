@@ -1,0 +1,1 @@
+"""The `.mc` file: header, manifest, rows, reader, writer (spec/container.md)."""

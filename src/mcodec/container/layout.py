@@ -31,9 +31,7 @@ class Chunk:
         return sum(map(len, self.pieces))
 
 
-def group(
-    specs: Sequence[StreamSpec], coded: Sequence[CodedStream], layout: str
-) -> list[Chunk]:
+def group(specs: Sequence[StreamSpec], coded: Sequence[CodedStream], layout: str) -> list[Chunk]:
     """Join neighbours that are all raw, or all one fill, into chunks.
 
     A progressive file joins no two levels. Variable streams and zstd frames stand alone.
@@ -84,7 +82,7 @@ def staggers(length: int) -> bool:
 
 
 def interleave(chunks: Sequence[Sequence[Chunk]]) -> list[tuple[int, int]]:
-    """Return (member, position) of all chunks of a fused group: the first of each, the second, …"""
+    """Return (member, position) of a fused group's chunks: first the first of each, and so on."""
     longest = max(map(len, chunks), default=0)
     return [
         (member, position)

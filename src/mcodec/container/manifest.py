@@ -60,11 +60,11 @@ class Manifest(msgspec.Struct, omit_defaults=True):
     runs: list[Run]
     tasks: list[Task]
     pairs: list[list[int]] = msgspec.field(default_factory=list)
-    writer: msgspec.Raw = msgspec.Raw()
 
-    def encode(self) -> bytes:
-        """Return the JSON."""
-        return msgspec.json.encode(self)
+    def encode(self, writer: str) -> bytes:
+        """Return the JSON, with the name and version of its writer."""
+        found = msgspec.to_builtins(self)
+        return msgspec.json.encode({"writer": writer, **found})
 
 
 _decoder: Final = msgspec.json.Decoder(Manifest)

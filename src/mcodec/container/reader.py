@@ -16,7 +16,7 @@ from mcodec.container.layout import staggers
 from mcodec.container.rows import STAGGER, Row, RowTable
 from mcodec.errors import FormatError
 from mcodec.limits import MIB, decoded_budget
-from mcodec.types import FILL, RAW, ZSTD, CodedStream, CodecLike, Fill, RunSpec, StreamSpec
+from mcodec.types import FILL, RAW, ZSTD, CodecLike, CodedStream, Fill, RunSpec, StreamSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -141,9 +141,7 @@ class ContainerReader:
         rows = self.rows(run, block)
         mode = rows[0].mode if rows else 0
         specs = self.specs(run, block, mode)
-        wanted = [
-            row for row in rows if level is None or specs[row.first].level <= level
-        ]
+        wanted = [row for row in rows if level is None or specs[row.first].level <= level]
         streams: list[Stream | None] = [None] * len(specs)
         try:
             for row, stored in self._read_chunks(wanted):

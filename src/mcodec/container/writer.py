@@ -72,7 +72,7 @@ class ContainerWriter:
         with ExitStack() as stack:
             temporary = stack.enter_context(storage.atomic_output(self._path))
             self._file: IO[bytes] = stack.enter_context(open(temporary, "wb"))
-            spool: Any = SpooledTemporaryFile(  # noqa: SIM115  (the stack closes it)
+            spool: Any = SpooledTemporaryFile(
                 SPOOL if self._layout == "progressive" else 0, dir=os.path.dirname(temporary)
             )
             self._spool: IO[bytes] = stack.enter_context(spool)
@@ -190,4 +190,3 @@ def _streams(chunk: Chunk) -> tuple[int, int]:
 
 def _moved(row: Row, payload: int) -> Row:
     return row._replace(offset=row.offset + payload) if row.stored else row
-

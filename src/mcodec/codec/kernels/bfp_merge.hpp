@@ -1,17 +1,29 @@
 // merge_bfp: planes to integers in a chunk of uint32, the sign in bit 31, and those to numbers.
 
-// A chunk of integers M' of `planes`, by bit, in `groups` groups with the sign in the last bit.
-static void join_integers(const uint8_t* const* planes, int groups, size_t from, uint32_t* tile) {
-    u8v g[4][8];
-    for (int i = 0; i < groups; ++i) join_planes(planes + 8 * i, from / 8, g[i]);
-    const int last = groups - 1;
+// A chunk of integers M' of `planes`, by bit, in groups of eight with the sign in the last bit.
+template <int Groups>
+static void join_integers(const uint8_t* const* planes, size_t from, uint32_t* tile) {
+    constexpr int last = Groups - 1;
+    u8v g[Groups][8];
+    for (int i = 0; i < Groups; ++i) join_planes(planes + 8 * i, from / 8, g[i]);
     uint8_t* out = reinterpret_cast<uint8_t*>(tile);
     for (size_t v = 0; v < 8; ++v) {
         u8v b[4] = {};
-        for (int i = 0; i < last; ++i) b[i] = g[i][v];
-        const u8v sign = g[last][v] & 0x80;
-        b[last] = g[last][v] & 0x7F;
-        put32(out, v, b[0], b[1], b[2], b[3] | sign);
+#pragma GCC unroll 4
+        for (int i = 0; i < Groups; ++i) b[i] = g[i][v];
+        const u8v sign = b[last] & 0x80;
+        b[last] &= 0x7F;
+        b[3] |= sign;
+        put32(out, v, b[0], b[1], b[2], b[3]);
+    }
+}
+
+static void join_integers(const uint8_t* const* planes, int groups, size_t from, uint32_t* tile) {
+    switch (groups) {
+    case 1: return join_integers<1>(planes, from, tile);
+    case 2: return join_integers<2>(planes, from, tile);
+    case 3: return join_integers<3>(planes, from, tile);
+    default: return join_integers<4>(planes, from, tile);
     }
 }
 

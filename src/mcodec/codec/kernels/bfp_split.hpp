@@ -37,6 +37,29 @@ static void quantize_doubles(const uint8_t* in, double step, const double* first
     }
 }
 
+template <int Groups>
+static void cut_integers(const uint32_t* tile, uint8_t* const* planes, size_t from) {
+    constexpr int last = Groups - 1;
+    u8v g[Groups][8];
+    for (size_t v = 0; v < 8; ++v) {
+        u8v b[4];
+        get32(reinterpret_cast<const uint8_t*>(tile), v, b);
+        b[last] |= b[3] & 0x80;
+#pragma GCC unroll 4
+        for (int i = 0; i < Groups; ++i) g[i][v] = b[i];
+    }
+    for (int i = 0; i < Groups; ++i) cut_planes(g[i], planes + 8 * i, from / 8);
+}
+
+static void cut_integers(const uint32_t* tile, uint8_t* const* planes, int groups, size_t from) {
+    switch (groups) {
+    case 1: return cut_integers<1>(tile, planes, from);
+    case 2: return cut_integers<2>(tile, planes, from);
+    case 3: return cut_integers<3>(tile, planes, from);
+    default: return cut_integers<4>(tile, planes, from);
+    }
+}
+
 template <Dtype D> struct SplitIntegers {
     uint8_t* planes[32] = {};
     int groups;
@@ -70,7 +93,7 @@ template <Dtype D> struct SplitIntegers {
             scaling.fill_floats(at, count, factors);
             quantize<false>(in, factors, tile);
         }
-        cut_integers(tile, from);
+        cut_integers(tile, planes, groups, from);
     }
 
     template <bool Uniform>
@@ -88,18 +111,6 @@ template <Dtype D> struct SplitIntegers {
         if (!stepped) scaling.fill_doubles(at, count, first, second);
         const double step = stepped ? static_cast<double>(scaling.source.step) : 0.0;
         quantize_doubles<D>(in, step, first, second, static_cast<double>(top), truncate, tile);
-    }
-
-    void cut_integers(const uint32_t* tile, size_t from) const {
-        u8v g[4][8];
-        const int last = groups - 1;
-        for (size_t v = 0; v < 8; ++v) {
-            u8v b[4];
-            get32(reinterpret_cast<const uint8_t*>(tile), v, b);
-            for (int i = 0; i < last; ++i) g[i][v] = b[i];
-            g[last][v] = b[last] | (b[3] & 0x80);
-        }
-        for (int i = 0; i < groups; ++i) cut_planes(g[i], planes + 8 * i, from / 8);
     }
 };
 

@@ -28,7 +28,7 @@ Dtype dtype_from(const std::string& name) {
     if (name == "bfloat16") return Dtype::bfloat16;
     if (name == "float16") return Dtype::float16;
     if (name == "float64") return Dtype::float64;
-    throw nb::value_error(("dtype: no float format '" + name + "'").c_str());
+    fail("dtype", "no float format '" + name + "'");
 }
 
 size_t item_size(Dtype dtype) { return static_cast<size_t>(format_of(dtype).width) / 8; }
@@ -46,8 +46,9 @@ template <class Byte>
 int take_planes(Buffers& buffers, nb::handle planes, size_t n, int low, int high, Byte** to) {
     constexpr bool writable = !std::is_const_v<Byte>;
     const Items items(planes, "planes");
-    require(items.size() >= low && items.size() <= high, "planes: there must be",
-            std::to_string(low) + " to " + std::to_string(high));
+    if (items.size() < low || items.size() > high) {
+        fail("planes", "there must be " + std::to_string(low) + " to " + std::to_string(high));
+    }
     for (int i = 0; i < items.size(); ++i) {
         const bool zeros = !writable && items[i].is_none();
         to[i] = zeros ? nullptr : buffers.bytes(items[i], plane_size(n), writable, "planes");
@@ -61,10 +62,10 @@ const uint8_t* take_sign(Buffers& buffers, nb::handle sign, size_t n) {
 
 Scopes take_scopes(const ScopeTuple& t, size_t n, size_t entries) {
     const auto [inner, count, first] = t;
-    require(inner >= 1 && count >= 1 && first <= UINT64_MAX - n, "scopes:", "must be positive");
+    if (inner < 1 || count < 1 || first > UINT64_MAX - n) fail("scopes", "must be positive");
     const uint64_t touched = n ? (first + n - 1) / inner + 1 : 0;
     const uint64_t used = touched < count ? touched : count;
-    require(entries >= used, "scopes: the table must have entries:", std::to_string(used));
+    if (entries < used) fail("scopes", "the table must have " + std::to_string(used) + " entries");
     return {inner, count, first};
 }
 
@@ -72,17 +73,18 @@ Scale take_scale(Buffers& buffers, const ScopeTuple& scopes, nb::handle exponent
                  size_t n) {
     if (step) {
         const float single = static_cast<float>(*step);
-        require(*step >= FLT_MIN && *step <= FLT_MAX && static_cast<double>(single) == *step,
-                "step:", "must be a positive normal float32");
+        if (!(*step >= FLT_MIN && *step <= FLT_MAX && static_cast<double>(single) == *step)) {
+            fail("step", "must be a positive normal float32");
+        }
         return {{1, 1, 0}, nullptr, single};
     }
-    require(!exponents.is_none(), "exponents:", "needed where there is no step");
+    if (exponents.is_none()) fail("exponents", "needed where there is no step");
     const View table = buffers.items(exponents, sizeof(int16_t), false, "exponents");
     return {take_scopes(scopes, n, table.size), reinterpret_cast<int16_t*>(table.data), 0.0f};
 }
 
 void check_bits(int bits) {
-    require(bits >= 1 && bits <= kMaxBits, "bits:", "must be 1 to 24");
+    if (bits < 1 || bits > kMaxBits) fail("bits", "must be 1 to 24");
 }
 
 void split_float(const std::string& dtype, nb::handle values, nb::handle sign, nb::handle exponent,
@@ -96,7 +98,7 @@ void split_float(const std::string& dtype, nb::handle values, nb::handle sign, n
     job.sign = buffers.bytes(sign, plane_size(job.n), true, "sign");
     const Items parts(exponent, "exponent");
     const int wanted = job.dtype == Dtype::float64 ? 2 : 1;
-    require(parts.size() == wanted, "exponent: there must be", std::to_string(wanted));
+    if (parts.size() != wanted) fail("exponent", "there must be " + std::to_string(wanted));
     for (int i = 0; i < wanted; ++i) {
         job.exponent[2 - wanted + i] = buffers.bytes(parts[i], job.n, true, "exponent");
     }
@@ -116,13 +118,13 @@ void merge_float(const std::string& dtype, nb::handle out, nb::handle sign, nb::
     job.sign = take_sign(buffers, sign, job.n);
     const Items parts(exponent, "exponent");
     const int wanted = job.dtype == Dtype::float64 ? 2 : 1;
-    require(parts.size() == wanted, "exponent: there must be", std::to_string(wanted));
+    if (parts.size() != wanted) fail("exponent", "there must be " + std::to_string(wanted));
     for (int i = 0; i < wanted; ++i) {
         const int place = 2 - wanted + i;
         if (nb::isinstance<nb::int_>(parts[i])) {
             const long fill = PyLong_AsLong(parts[i].ptr());
             if (fill == -1) PyErr_Clear();
-            require(fill >= 0 && fill <= 255, "exponent:", "a fill must be 0 to 255");
+            if (fill < 0 || fill > 255) fail("exponent", "a fill must be 0 to 255");
             job.fill[place] = static_cast<uint8_t>(fill);
         } else {
             job.exponent[place] = buffers.bytes(parts[i], job.n, false, "exponent");
@@ -143,7 +145,7 @@ void split_bfp(const std::string& dtype, nb::handle values, int bits, bool trunc
     job.n = in.size;
     job.values = in.data;
     check_bits(bits);
-    require(!(truncate && step), "truncate:", "not with a step");
+    if (truncate && step) fail("truncate", "not with a step");
     job.bits = bits;
     job.truncate = truncate;
     job.scale = take_scale(buffers, scopes, exponents, step, job.n);
@@ -167,7 +169,7 @@ void merge_bfp(const std::string& dtype, nb::handle out, int bits, bool mid,
     job.scale = take_scale(buffers, scopes, exponents, step, job.n);
     job.sign = take_sign(buffers, sign, job.n);
     job.count = take_planes(buffers, planes, job.n, 0, bits, job.planes);
-    require(!(mid && job.count == kMaxBits), "mid:", "at most 23 planes");
+    if (mid && job.count == kMaxBits) fail("mid", "at most 23 planes");
     run<const MergeBfp>(active().merge_bfp, job);
 }
 
@@ -212,7 +214,7 @@ std::tuple<double, double, double> error_stats(const std::string& dtype, nb::han
     job.dtype = dtype_from(dtype);
     const View s = buffers.items(source, item_size(job.dtype), false, "source");
     const View d = buffers.items(decoded, item_size(job.dtype), false, "decoded");
-    require(s.size == d.size, "decoded: must have elements:", std::to_string(s.size));
+    if (s.size != d.size) fail("decoded", "must have " + std::to_string(s.size) + " elements");
     job.n = s.size;
     job.source = s.data;
     job.decoded = d.data;

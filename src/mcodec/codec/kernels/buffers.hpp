@@ -11,8 +11,8 @@ namespace mcodec {
 
 namespace nb = nanobind;
 
-inline void require(bool condition, const char* what, const std::string& detail) {
-    if (!condition) throw nb::value_error((what + (" " + detail)).c_str());
+[[noreturn]] inline void fail(const char* name, const std::string& what) {
+    throw nb::value_error((std::string(name) + ": " + what).c_str());
 }
 
 struct View {
@@ -32,25 +32,23 @@ class Buffers {
 
     // A one-dimensional contiguous array of items of `item` bytes.
     View items(nb::handle object, size_t item, bool writable, const char* name) {
-        require(count_ < kMost, name, "too many arrays");
+        if (count_ == kMost) fail(name, "too many arrays");
         Py_buffer& view = views_[count_];
         const int flags = PyBUF_C_CONTIGUOUS | (writable ? PyBUF_WRITABLE : 0);
         if (PyObject_GetBuffer(object.ptr(), &view, flags) != 0) {
             PyErr_Clear();
-            throw nb::value_error(
-                (std::string(name) + ": must be a contiguous " + (writable ? "writable " : "") +
-                 "array")
-                    .c_str());
+            fail(name, writable ? "must be a contiguous writable array" : "must be contiguous");
         }
         ++count_;
-        require(view.ndim == 1 && view.itemsize == static_cast<Py_ssize_t>(item), name,
-                "must be one-dimensional, with items of " + std::to_string(item) + " bytes");
+        if (view.ndim != 1 || view.itemsize != static_cast<Py_ssize_t>(item)) {
+            fail(name, "must be one-dimensional, with items of " + std::to_string(item) + " bytes");
+        }
         return {static_cast<uint8_t*>(view.buf), static_cast<size_t>(view.len) / item};
     }
 
     uint8_t* bytes(nb::handle object, size_t size, bool writable, const char* name) {
         const View view = items(object, 1, writable, name);
-        require(view.size == size, name, "must have " + std::to_string(size) + " bytes");
+        if (view.size != size) fail(name, "must have " + std::to_string(size) + " bytes");
         return view.data;
     }
 
@@ -67,7 +65,7 @@ class Items {
         : items_(nb::steal(PySequence_Fast(sequence.ptr(), "not a sequence"))) {
         if (!items_.is_valid()) {
             PyErr_Clear();
-            throw nb::value_error((std::string(name) + ": must be a sequence").c_str());
+            fail(name, "must be a sequence");
         }
     }
     int size() const { return static_cast<int>(PySequence_Fast_GET_SIZE(items_.ptr())); }

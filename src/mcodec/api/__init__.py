@@ -1,0 +1,1 @@
+"""What the command line and integrations call: one verb a file."""

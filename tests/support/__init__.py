@@ -1,0 +1,1 @@
+"""What several suites share: edge cases, strategies, an independent formula, forged files."""
