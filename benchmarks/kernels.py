@@ -36,8 +36,6 @@ TENSOR = kernels.Scopes(1 << 48, 1)
 EXPONENT = np.array([3], np.int16)
 DTYPES = ("float32", "bfloat16")
 
-Planes = list[npt.NDArray[np.uint8]] if TYPE_CHECKING else list
-
 
 class Store:
     """Values, decoded values and planes of many blocks of one dtype."""
@@ -54,7 +52,7 @@ class Store:
         self.out = np.ones_like(self.values)
         count = max(fmt.mantissa, BITS) + 1
         memory = rng.integers(0, 256, (blocks, count * STRIDE), dtype=np.uint8)
-        self.planes: list[Planes] = [
+        self.planes: list[list[npt.NDArray[np.uint8]]] = [
             [row[i * STRIDE : i * STRIDE + LENGTH] for i in range(count)] for row in memory
         ]
         self.exponents = np.full((blocks, BLOCK), 120, np.uint8)

@@ -8,7 +8,7 @@ Needs ``bitarray``, ``blake3``, ``xxhash`` and ``zstandard``.
 """
 
 # The pages are the documentation of what is here: names follow theirs.
-# ruff: noqa: ANN401, D101, D102, D401
+# ruff: noqa: D101, D102, D401
 
 from __future__ import annotations
 
@@ -119,7 +119,11 @@ def parse_json(text: bytes) -> Any:
     return value
 
 
-def is_uint(x: object) -> bool:
+def is_int(x: object) -> bool:
+    return type(x) is int
+
+
+def is_dimension(x: object) -> bool:
     return type(x) is int and x >= 0
 
 
@@ -144,9 +148,9 @@ def is_run(x: object) -> bool:
         return e is None or (is_list_of(e, is_number) and len(e) == 3)
 
     return (
-        is_uint(codec)
+        is_int(codec)
         and isinstance(dtype, str)
-        and is_list_of(members, lambda shape: is_list_of(shape, is_uint))
+        and is_list_of(members, lambda shape: is_list_of(shape, is_dimension))
         and isinstance(digest, str)
         and isinstance(source, str | None)
         and (errors is None or is_list_of(errors, is_error))
@@ -156,7 +160,7 @@ def is_run(x: object) -> bool:
 def is_tensor(x: object) -> bool:
     if not (isinstance(x, list) and len(x) == 3):
         return False
-    return isinstance(x[0], str) and is_uint(x[1]) and is_uint(x[2])
+    return isinstance(x[0], str) and is_int(x[1]) and is_int(x[2])
 
 
 def is_task(x: object) -> bool:
@@ -169,7 +173,7 @@ def is_task(x: object) -> bool:
         and isinstance(metadata, dict)
         and all(isinstance(v, str) for v in metadata.values())
         and isinstance(x.get("format", ""), str)
-        and is_uint(x.get("skeleton", 0))
+        and is_int(x.get("skeleton", 0))
     )
 
 
@@ -184,7 +188,7 @@ def read_manifest(data: bytes, h: Header) -> dict[str, Any]:
         and is_list_of(m.get("codecs"), is_codec)
         and is_list_of(m.get("runs"), is_run)
         and is_list_of(m.get("tasks"), is_task)
-        and is_list_of(m.get("pairs", []), lambda p: is_list_of(p, is_uint) and len(p) >= 2)
+        and is_list_of(m.get("pairs", []), lambda p: is_list_of(p, is_int) and len(p) >= 2)
     )
     need(sound, "manifest_invalid", "not the objects and types of section 2")
     assert isinstance(m, dict)
@@ -279,27 +283,29 @@ def check_row(row: Row) -> None:
     need(row.coder <= ZSTD and row.reserved == bytes(3), "row_invalid", "coder or reserved")
     need(row.coder == FILL or row.fill == 0, "row_invalid", "a fill byte without fill")
     if row.coder == FILL:
-        sound = row.stored == 0 and row.hash == xxh3_64_intdigest(b"")
+        sound = row.offset == row.stored == 0 and row.hash == xxh3_64_intdigest(b"")
     elif row.coder == RAW:
         sound = row.stored == row.raw
     else:
-        sound = row.stored >= 1 and row.streams == 1
-    need(sound and row.streams >= 1, "row_invalid", "stored, hash or streams against the coder")
+        sound = row.stored >= 1
+    sound = sound and row.streams >= 1
+    need(sound, "row_invalid", "offset, stored, hash or streams against the coder")
     need(row.raw <= MAX_RAW, "limit_exceeded", "raw length of a chunk")
 
 
 def check_place(row: Row, held: list[Stream], file_length: int) -> None:
+    alone = len(held) == 1 or (row.coder != ZSTD and not any(s.variable for s in held))
+    need(alone, "row_length", "streams that cannot share a chunk")
     raw = sum(s.length for s in held)
     if row.coder == RAW:
         raw += sum(map(stagger, held[:-1]))
     fits = row.raw <= raw if held[0].variable else row.raw == raw
     need(fits, "row_length", f"raw length {row.raw}, the streams need {raw}")
-    if row.stored == 0:
-        need(row.offset == 0, "row_bounds", "an offset for no bytes")
-        return
     aligned = row.offset % (64 if row.stored >= 4096 else 8) == 0
-    sound = aligned and row.offset + row.stored <= file_length
-    need(sound, "row_bounds", f"a chunk of {row.stored} bytes at {row.offset}")
+    inside = 64 <= row.offset <= file_length - row.stored
+    if row.stored == 0:
+        inside = row.offset == 0
+    need(aligned and inside, "row_bounds", f"a chunk of {row.stored} bytes at {row.offset}")
 
 
 def cover(rows: Iterator[Row], run: Run, block: int | None, file_length: int) -> list[Placed]:
@@ -319,8 +325,7 @@ def cover(rows: Iterator[Row], run: Run, block: int | None, file_length: int) ->
             streams = run.codec.streams_of(run, block, mode)
         done += row.streams
         held = streams[row.first : done]
-        alone = len(held) == 1 or not any(s.variable for s in held)
-        need(done <= len(streams) and alone, "row_order", "streams of a row")
+        need(done <= len(streams), "row_order", "more streams than the block has")
         need(row.mode == mode, "row_invalid", "two modes in one block")
         check_place(row, held, file_length)
         placed.append((row, held))
@@ -423,7 +428,7 @@ def check_errors(members: int, source: str | None, errors: list[Any] | None) -> 
 
 def read_run(item: list[Any], codecs: list[Codec], configs: list[dict[str, Any]]) -> Run:
     index, dtype, shapes, digest, source, errors = item
-    need(index < len(codecs), "manifest_reference", f"codec {index}")
+    need(0 <= index < len(codecs), "manifest_reference", f"codec {index}")
     size = itemsize(dtype)
     for shape in shapes:
         sound = len(shape) <= MAX_DIMENSIONS and all(d < MAX_ELEMENTS for d in shape)
@@ -454,10 +459,10 @@ def check_tasks(tasks: list[dict[str, Any]], runs: list[Run]) -> None:
         tensors: set[str] = set()
         for name, run, member in task["tensors"]:
             check_name(name, tensors)
-            there = run < len(runs) and member < len(runs[run].shapes)
+            there = 0 <= run < len(runs) and 0 <= member < len(runs[run].shapes)
             need(there, "manifest_reference", f"run {run}, member {member}")
         if "skeleton" in task:
-            there = task["skeleton"] < len(runs)
+            there = 0 <= task["skeleton"] < len(runs)
             blob = runs[task["skeleton"]] if there else None
             sound = blob and blob.dtype == "uint8" and [len(s) for s in blob.shapes] == [1]
             need(sound, "manifest_reference", f"skeleton {task['skeleton']}")
@@ -467,7 +472,8 @@ def check_pairs(pairs: list[list[int]], runs: list[Run]) -> None:
     seen: set[int] = set()
     for pair in pairs:
         for index in pair:
-            need(index < len(runs) and index not in seen, "manifest_reference", f"pair of {index}")
+            sound = 0 <= index < len(runs) and index not in seen
+            need(sound, "manifest_reference", f"pair of {index}")
             seen.add(index)
         kinds = [(runs[i].dtype, runs[i].shapes, runs[i].codec_id) for i in pair]
         need(all(k == kinds[0] for k in kinds), "manifest_reference", "a pair of unequal runs")
@@ -786,9 +792,7 @@ class Bfp(Codec):
 
     def halved(self, ask: Ask, k: int) -> bool:
         """Whether half a unit is added where M' is not zero: `mid`."""
-        mid = self.mid or k < self.bits
-        if ask.mid is not None and (ask.planes is not None or k < self.bits):
-            mid = ask.mid
+        mid = self.mid or k < self.bits if ask.mid is None else ask.mid
         return mid and k <= 23 and ask.below is None
 
     def decode(self, run: Run, fields: Fields, ask: Ask) -> bytes:
@@ -885,11 +889,10 @@ def decode_run(f: File, index: int, ask: Ask, dither: bool) -> bytes:
     under = next_of_pair(f, index) if dither and f.levels == math.inf else None
     under_head = read_streams(f, under.head) if under else {}
     last = max((s.level for b in run.blocks for _, held in b for s in held), default=0)
-    asked = Ask(mid=ask.mid) if last > f.levels else Ask()
     digest, result = blake3(), []
     for block in range(len(run.blocks)):
         fields = read_block(f, run, head, block)
-        canonical = run.codec.decode(run, fields, asked)
+        canonical = run.codec.decode(run, fields, Ask())
         digest.update(canonical)
         start, n = run.extent(block)
         at = start
@@ -901,11 +904,29 @@ def decode_run(f: File, index: int, ask: Ask, dither: bool) -> bytes:
             assert isinstance(under.codec, Bfp)
             fields_below = read_block(f, under, under_head, block)
             ask = Ask(below=(fields_below.integers, under.codec.bits))
-        derived = under or ask.planes is not None
+        derived = under or ask.planes is not None or ask.mid is not None
         result.append(run.codec.decode(run, fields, ask) if derived else canonical)
     whole = last <= f.levels
     need(not whole or digest.hexdigest() == run.digest, "digest_mismatch", f"run {index}")
     return b"".join(result)
+
+
+def decode_members(f: File, ask: Ask, dither: bool) -> dict[tuple[int, int], bytes]:
+    """Check all runs, and give the bytes of the members of those that tensors name."""
+    used = {run for task in f.tasks for _, run, _ in task["tensors"]}
+    members = {}
+    for i, run in enumerate(f.runs):
+        decoded = decode_run(f, i, ask, dither)
+        for m, (start, shape) in enumerate(zip(run.starts, run.shapes, strict=True)):
+            if i in used:
+                end = start + math.prod(shape)
+                members[i, m] = decoded[start * run.itemsize : end * run.itemsize]
+    return members
+
+
+def check_padding(f: File) -> None:
+    for (_, end), (begin, _) in itertools.pairwise([*f.spans, (len(f.data), 0)]):
+        need(not f.data[end:begin].strip(b"\0"), "padding_nonzero", f"padding behind {end}")
 
 
 Tensors = dict[str, tuple[str, tuple[int, ...], bytes]]
@@ -950,16 +971,8 @@ def decode(
     if dither and planes is not None:
         raise ValueError("dither takes all planes")
     f = open_file(data, partial, budget)
-    for (_, end), (begin, _) in itertools.pairwise([*f.spans, (len(data), 0)]):
-        need(not data[end:begin].strip(b"\0"), "padding_nonzero", f"padding behind {end}")
-    used = {run for task in f.tasks for _, run, _ in task["tensors"]}
-    members: dict[tuple[int, int], bytes] = {}
-    for i, run in enumerate(f.runs):
-        decoded = decode_run(f, i, Ask(planes, mid), dither)
-        for m, (start, shape) in enumerate(zip(run.starts, run.shapes, strict=True)):
-            if i in used:
-                end = start + math.prod(shape)
-                members[i, m] = decoded[start * run.itemsize : end * run.itemsize]
+    members = decode_members(f, Ask(planes, mid), dither)
+    check_padding(f)
     return {
         task["name"]: {
             name: (f.runs[r].dtype, tuple(f.runs[r].shapes[m]), members[r, m])

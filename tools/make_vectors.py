@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vectors import (
+    invalid_chunks,
     invalid_front,
     invalid_manifest,
     invalid_rows,
@@ -51,7 +52,7 @@ def all_cases() -> dict[str, Valid | Invalid]:
     cases: dict[str, Valid | Invalid] = {}
     for module in (valid_plain, valid_bfp, valid_container):
         cases |= {f"valid/{case.name}.mc": case for case in module.cases()}
-    for other in (invalid_front, invalid_manifest, invalid_rows):
+    for other in (invalid_front, invalid_manifest, invalid_rows, invalid_chunks):
         cases |= {f"invalid/{case.name}.mc": case for case in other.cases()}
     return cases
 

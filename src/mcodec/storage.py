@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mcodec.errors import FormatError, InputOutputError
+from mcodec.errors import FormatError, InputOutputError, MissingDependencyError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,9 @@ def io_errors(name: str) -> Iterator[None]:
     except InputOutputError:
         raise
     except OSError as error:
-        reason = error.strerror or str(error)
+        # fsspec's backends raise without an error number.
+        missing = os.strerror(errno.ENOENT) if isinstance(error, FileNotFoundError) else ""
+        reason = error.strerror or missing or str(error)
         raise InputOutputError(f"{name}: {reason[:1].lower()}{reason[1:]}") from error
 
 
@@ -51,12 +53,10 @@ class LocalFile:
         self.name = path
         self._fd = -1
         with io_errors(path):
-            fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-            status = os.fstat(fd)
-            if stat.S_ISDIR(status.st_mode):
-                os.close(fd)
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        self._fd = fd
+            # A pipe would block here for ever; O_NONBLOCK changes nothing for a regular file.
+            self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0))
+            status = os.fstat(self._fd)
+            _check_regular(status.st_mode)
         self.size = status.st_size
 
     def read_at(self, offset: int, length: int) -> bytes:
@@ -92,7 +92,9 @@ class RemoteFile:
             try:
                 self._fs, self._path = fsspec.core.url_to_fs(url)
                 self.size = int(self._fs.size(self._path))
-            except (ValueError, ImportError, TypeError) as error:
+            except ImportError as error:
+                raise MissingDependencyError(f"{url}: {error}") from error
+            except (ValueError, TypeError) as error:
                 raise InputOutputError(f"{url}: {error}") from error
 
     def read_at(self, offset: int, length: int) -> bytes:
@@ -124,6 +126,36 @@ def open_bytes(path: str | os.PathLike[str]) -> ByteSource:
     return RemoteFile(name) if is_url(name) else LocalFile(name)
 
 
+def check_output(path: str | os.PathLike[str]) -> None:
+    """Refuse an output that cannot be; callers with long work to do ask before it.
+
+    Raises
+    ------
+    UsageError
+        The path is empty or a URL.
+    InputOutputError
+        It is a folder, a pipe or a device, or its folder is not there.
+    """
+    name = os.fspath(path)
+    if not name:
+        raise UsageError("the name of the output is empty")
+    if is_url(name):
+        raise UsageError(f"{name}: an output is a file of this machine; copy it later")
+    with io_errors(name):
+        with contextlib.suppress(FileNotFoundError):
+            _check_regular(os.stat(name).st_mode)  # a rename would replace /dev/null itself
+        folder = os.path.dirname(os.path.realpath(name))
+        if not os.path.isdir(folder):
+            raise OSError(errno.ENOENT, "the folder to write it in is not there")
+
+
+def _check_regular(mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+
+
 @contextlib.contextmanager
 def atomic_output(path: str | os.PathLike[str]) -> Iterator[str]:
     """Give the name of a temporary file that becomes `path` if the block ends well.
@@ -131,15 +163,13 @@ def atomic_output(path: str | os.PathLike[str]) -> Iterator[str]:
     The temporary file lies in the target's folder, is synced and then renamed; on any error or
     interrupt it is removed, and an existing `path` stays as it was.
     """
-    target = Path(
-        os.path.realpath(os.fspath(path))
-    )  # a link to a file is kept, its target replaced
+    check_output(path)
+    # A link to a file is kept, and its target replaced.
+    target = Path(os.path.realpath(os.fspath(path)))
     with io_errors(os.fspath(path)):
-        if target.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         mode = _mode_for(target)
         fd, temporary = tempfile.mkstemp(
-            dir=target.parent, prefix=f".{target.name[:100]}.", suffix=".tmp"
+            dir=target.parent, prefix=f".{target.name[:40]}.", suffix=".tmp"
         )
         os.close(fd)
         try:

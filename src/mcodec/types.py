@@ -42,6 +42,7 @@ ITEMSIZE: Final[dict[str, int]] = {
 }
 _EXTENSION: Final = frozenset(n for n in ITEMSIZE if n.startswith(("bfloat16", "float8")))
 _OPAQUE: Final = re.compile(r"V([1-9][0-9]{0,4})\Z")
+_OPAQUE_MOST: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,8 @@ def itemsize(dtype: str) -> int:
     if size is not None:
         return size
     match = _OPAQUE.match(dtype)
-    if match is None:
-        raise FormatError(f"unknown dtype {dtype!r}", code="dtype_unknown")
+    if match is None or int(match[1]) > _OPAQUE_MOST:
+        raise FormatError(f"unknown dtype {dtype[:40]!r}", code="dtype_unknown")
     return int(match[1])
 
 
@@ -95,11 +96,11 @@ def numpy_dtype(dtype: str) -> np.dtype[np.generic]:
 
 def dtype_name(dtype: np.dtype[np.generic]) -> str | None:
     """Return the name of a NumPy dtype, or None if mcodec has none for it."""
-    if dtype.kind == "V" and dtype.fields is None and dtype.subdtype is None:
-        name = dtype.name if dtype.name in _EXTENSION else f"V{dtype.itemsize}"
-    else:
-        name = dtype.name
-    return name if name in ITEMSIZE or _OPAQUE.match(name) else None
+    import numpy as np
+
+    if dtype.type is np.void and dtype.fields is None and dtype.subdtype is None:
+        return f"V{dtype.itemsize}" if 0 < dtype.itemsize <= _OPAQUE_MOST else None
+    return dtype.name if dtype.name in ITEMSIZE else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,10 +57,14 @@ def test_valid(path: str) -> None:
 def test_derived(path: str, ask: dict[str, Any]) -> None:
     with mcodec.open(VECTORS / path) as file:
         for name, tensors in ask["tasks"].items():
-            task = file.task(
-                name, planes=ask["planes"], midpoint=ask["midpoint"], dither=ask["dither"]
-            )
-            assert observed(task) == pinned(tensors)
+            options = {key: ask[key] for key in ("planes", "midpoint", "dither")}
+            unchanged = ask["dither"] and tensors == MANIFEST[path]["tasks"][name]
+            try:
+                found = observed(file.task(name, **options))
+            except mcodec.errors.UsageError:
+                assert unchanged  # dither that would change nothing may be refused
+                continue
+            assert found == pinned(tensors)
 
 
 @pytest.mark.parametrize("path", [path for path in VALID if not MANIFEST[path].get("partial")])

@@ -118,12 +118,11 @@ class Decoder:
 
     def integer(self, m: int, planes: int | None, mid: bool | None) -> Fraction:
         """I of an element."""
-        d = self.config["bits"] - (self.config["bits"] if planes is None else planes)
-        half = self.config.get("reconstruct") == "mid"
-        if d > 0:
-            m, half = m >> d, mid is not False
-            half = half and self.config["bits"] - d <= 23
-        return Fraction((2 * m + (half and m > 0)) << max(d, 0), 2)
+        bits = self.config["bits"]
+        d = 0 if planes is None else max(0, bits - planes)
+        half = (d > 0 or self.config.get("reconstruct") == "mid") if mid is None else mid
+        half = half and bits - d <= 23 and m >> d > 0
+        return Fraction((2 * (m >> d) + half) << d, 2)
 
     def value(self, i: Fraction, s: int | None, extra: int) -> int:
         """Pattern of I times the unit of scope `s`; `extra` bits stand below the unit."""
@@ -180,7 +179,7 @@ def made(
     return run
 
 
-def bfp(dtype: str, members: Members, modes: tuple[int, ...] = (0,), **config: Any) -> Run:  # noqa: ANN401
+def bfp(dtype: str, members: Members, modes: tuple[int, ...] = (0,), **config: Any) -> Run:
     """Code weights; keyword arguments are keys of the configuration."""
     c = encode(dtype, members, config)
     return certify(made(dtype, [s for s, _ in members], c, config, modes), members)
@@ -192,7 +191,7 @@ def craft(
     exponents: list[int],
     modes: tuple[int, ...] = (0,),
     shape: list[int] | None = None,
-    **config: Any,  # noqa: ANN401
+    **config: Any,
 ) -> Run:
     """Make a run of one member from (sign, M) and Es that no weights need to have given."""
     shapes = [shape or [len(elements)]]

@@ -31,7 +31,7 @@ class Family:
         self.runs.append(run)
         return len(self.runs) - 1
 
-    def task(self, name: str, tensors: dict[str, Any], **keys: Any) -> Family:  # noqa: ANN401
+    def task(self, name: str, tensors: dict[str, Any], **keys: Any) -> Family:
         """Add a task; a tensor is a run (its index, or a new one), or (index, member)."""
         places = []
         for tensor, place in tensors.items():

@@ -28,7 +28,7 @@ def bad_frames(content: bytes) -> dict[str, tuple[str, bytes]]:
     """Frames that break section 5: name -> (what is broken, frame)."""
     good = compress(content)
 
-    def made(**options: Any) -> bytes:  # noqa: ANN401
+    def made(**options: Any) -> bytes:
         return zstandard.ZstdCompressor(level=9, **options).compress(content)
 
     return {

@@ -57,10 +57,9 @@ TYPES: list[tuple[str, str, list[Any], object]] = [
     ("run-seven", "a run of seven items", ["runs", 0, "+"], None),
     ("run-codec-bool", "true is no integer", ["runs", 1, 0], True),
     ("run-codec-float", "1.0 is no integer", ["runs", 1, 0], 1.0),
-    ("run-codec-negative", "integers are unsigned", ["runs", 1, 0], -1),
     ("run-dtype-null", "a dtype is null", ["runs", 0, 1], None),
     ("run-members-number", "members are numbers", ["runs", 0, 2], [3, 2]),
-    ("run-dimension-negative", "integers are unsigned", ["runs", 0, 2, 0], [-3]),
+    ("run-dimension-negative", "a dimension below zero", ["runs", 0, 2, 0], [-3]),
     ("run-dimension-float", "a dimension of 3.0", ["runs", 0, 2, 0], [3.0]),
     ("run-digest-null", "no digest", ["runs", 0, 3], None),
     ("run-errors-number", "errors are a number", ["runs", 0, 5], 0),
@@ -72,6 +71,8 @@ TYPES: list[tuple[str, str, list[Any], object]] = [
     ("task-metadata-number", "metadata that is no string", ["tasks", 0, "metadata"], {"a": 1}),
     ("task-metadata-array", "metadata is an array", ["tasks", 0, "metadata"], []),
     ("task-format-number", "a format is a number", ["tasks", 0, "format"], 1),
+    ("task-format-null", "a format is null", ["tasks", 0, "format"], None),
+    ("task-skeleton-null", "a skeleton is null", ["tasks", 0, "skeleton"], None),
     ("task-skeleton-text", "a skeleton is a string", ["tasks", 0, "skeleton"], "3"),
 ]
 CONFIGS: list[tuple[str, str, dict[str, Any]]] = [
@@ -104,6 +105,7 @@ CONFIGS: list[tuple[str, str, dict[str, Any]]] = [
     ("bfp-step-negative", "a step below zero", {"id": "bfp", "bits": 8, "step": -0.5}),
     ("bfp-step-subnormal", "a subnormal step", {"id": "bfp", "bits": 8, "step": 2.0**-127}),
     ("bfp-step-large", "a step above float32", {"id": "bfp", "bits": 8, "step": 2.0**128}),
+    ("bfp-step-huge", "a step above float64", {"id": "bfp", "bits": 8, "step": 10**400}),
     ("bfp-step-wide", "a step that is no float32", {"id": "bfp", "bits": 8, "step": 0.1}),
     ("bfp-step-text", "a step is a string", {"id": "bfp", "bits": 8, "step": "0.5"}),
     ("bfp-step-true", "true is no number", {"id": "bfp", "bits": 8, "step": True}),
@@ -116,6 +118,7 @@ CONFIGS: list[tuple[str, str, dict[str, Any]]] = [
 ]
 RUNS: list[tuple[str, str, str, list[Any], object]] = [
     ("codec-range", "manifest_reference", "a codec that is not there", ["runs", 0, 0], 2),
+    ("codec-negative", "manifest_reference", "codec -1", ["runs", 0, 0], -1),
     ("dtype-name", "dtype_unknown", "an unknown dtype", ["runs", 0, 1], "float128"),
     ("dtype-v0", "dtype_unknown", "elements of no bytes", ["runs", 0, 1], "V0"),
     ("dtype-v01", "dtype_unknown", "a leading zero", ["runs", 0, 1], "V01"),
@@ -186,6 +189,16 @@ TASKS: list[tuple[str, str, str, list[Any], object]] = [
     ("skeleton-dtype", "manifest_reference", "of float32", ["tasks", 0, "skeleton"], 1),
     ("skeleton-shape", "manifest_reference", "of two dimensions", ["runs", 3, 2, 0], [1, 2]),
     ("pair-run", "manifest_reference", "a run that is not there", ["pairs", 0, 1], 4),
+    ("tensor-run-negative", "manifest_reference", "run -1", ["tasks", 0, "tensors", 0, 1], -1),
+    (
+        "tensor-member-negative",
+        "manifest_reference",
+        "member -1",
+        ["tasks", 0, "tensors", 0, 2],
+        -1,
+    ),
+    ("skeleton-negative", "manifest_reference", "run -1", ["tasks", 0, "skeleton"], -1),
+    ("pair-negative", "manifest_reference", "run -2", ["pairs", 0, 1], -2),
     ("pair-itself", "manifest_reference", "a run and itself", ["pairs", 0, 1], 1),
     ("pair-twice", "manifest_reference", "a run in two pairs", ["pairs", "+"], [2, 1]),
     ("pair-codec", "manifest_reference", "other members, dtype and codec", ["pairs", 0, 1], 0),

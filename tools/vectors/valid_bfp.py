@@ -61,8 +61,8 @@ def width_cases() -> Iterator[Valid]:
         run = bfp("float32", [([5, 9], weights("float32", 45, "widths"))], bits=bits)
         asks = [
             {"planes": k, "mid": mid}
-            for k in sorted({1, bits // 2} - {0, bits})
-            for mid in (None, False)
+            for k in sorted({1, bits // 2, bits} - {0})
+            for mid in (None, False, True)
         ]
         yield valid(f"bfp-bits-{bits}", "magnitude bits", Family().task("A", {"w": run}), *asks)
     scopes = ["axis:0", "axis:-1", "axis:1", "block:1", "block:8", "block:64", "block:262144"]
@@ -100,11 +100,12 @@ def width_cases() -> Iterator[Valid]:
         yield valid(f"bfp-modes-{signs}", text, family, {"planes": 2}, {"planes": 9, "mid": False})
     run = bfp("float32", [([45], weights("float32", 45, "mid"))], bits=5, reconstruct="mid")
     family = Family().task("A", {"w": run})
-    yield valid("bfp-mid", "reconstruct mid", family, {"planes": 3}, {"planes": 3, "mid": False})
+    asks = [{"planes": 3}, {"planes": 3, "mid": False}, {"planes": 5, "mid": False}]
+    yield valid("bfp-mid", "reconstruct mid", family, *asks)
 
 
 def form_cases() -> Iterator[Valid]:
-    """Code with steps, zeros, and at the edges of the dtypes."""
+    """Code with steps, and zeros."""
     family = Family()
     steps = {
         "float32": 2.0**-7,
@@ -142,6 +143,14 @@ def form_cases() -> Iterator[Valid]:
         family.add(craft("float32", elements, [ZEROS], bits=4, signs=signs))
     family.task("A", {"full": 0, "compact": 1})
     yield valid("bfp-zero-scope-with-bits", "M is not looked at in a scope of zeros", family)
+    largest = pattern_of("float32", 3.0e38)
+    run = craft("float16", [(0, 511), (1, 511)], [], bits=9, step=number("float32", largest))
+    family = Family().task("A", {"w": run})
+    yield valid("bfp-step-overflow", "the largest finite number in both steps", family)
+
+
+def edge_cases() -> Iterator[Valid]:
+    """Code integers at the edges of the dtypes."""
     some = [
         (s, m)
         for m in (1, 2, 3, 5, 255, 256, 257, 511, 512, 1023, 2047, 2048, 4095)
@@ -163,10 +172,6 @@ def form_cases() -> Iterator[Valid]:
             tensors[f"{e} 24"] = family.add(craft(dtype, high_bits, [e], bits=24))
         text = "rounded once, ties to even: subnormals, and the largest number in place of infinity"
         yield valid(f"bfp-edges-{dtype}", text, family.task("A", tensors), {"planes": 5})
-    largest = pattern_of("float32", 3.0e38)
-    run = craft("float16", [(0, 511), (1, 511)], [], bits=9, step=number("float32", largest))
-    family = Family().task("A", {"w": run})
-    yield valid("bfp-step-overflow", "the largest finite number in both steps", family)
 
 
 def compact_none() -> Valid:
@@ -249,5 +254,6 @@ def cases() -> Iterator[Valid]:
     yield from paper_cases()
     yield from width_cases()
     yield from form_cases()
+    yield from edge_cases()
     yield from dither_cases()
     yield from block_cases()

@@ -98,10 +98,7 @@ class RunDecoder:
         return level, whole
 
     def _find_partner(self) -> int | None:
-        for pair in self._reader.manifest.pairs:
-            if self._run in pair[:-1]:
-                return pair[pair.index(self._run) + 1]
-        return None
+        return next((b for a, b in _dithering(self._reader) if a == self._run), None)
 
     def _partner_block(self, block: int) -> Partner | None:
         if self._partner is None:
@@ -143,7 +140,15 @@ def check_view(reader: ContainerReader, runs: set[int], view: View, task: str) -
     if view.dither:
         if view.planes is not None or view.midpoint:
             raise UsageError("dither takes all planes: leave out planes and midpoint")
-        firsts = {run for pair in reader.manifest.pairs for run in pair[:-1]}
-        if not firsts & runs:
+        if not any(run in runs for run, _ in _dithering(reader)):
             message = f"task {task!r} has no fused partner behind it to dither with"
             raise UsageError(message)
+
+
+def _dithering(reader: ContainerReader) -> Iterator[tuple[int, int]]:
+    """Yield each run that can be decoded with dither, and the run whose top planes it takes."""
+    for pair in reader.manifest.pairs:
+        codecs = [reader.codec(run) for run in pair]
+        for place in range(len(pair) - 1):
+            if all(getattr(codec, "dithers", False) for codec in codecs[place : place + 2]):
+                yield pair[place], pair[place + 1]

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec import storage
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from mcodec.container.manifest import Task as Entry
     from mcodec.container.manifest import Tensor
 
+LISTED: Final = 20  # tasks that a message names
 CACHED_RUNS: Final = 4  # shared runs (256 KiB of float32 each) that a task keeps decoded
 
 
@@ -63,6 +65,8 @@ def open(
     """
     if verify not in ("chunks", "none"):
         raise UsageError(f"verify is 'chunks' or 'none', not {verify!r}")
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"jobs must be 1 or more, not {jobs}")
     source = storage.open_bytes(path)
     try:
         reader = ContainerReader(
@@ -132,7 +136,9 @@ class File:
 
     def entry(self, name: str | None) -> Entry:
         """Return a task's row of the manifest."""
-        known = ", ".join(map(repr, self._entries)) or "none"
+        known = ", ".join(map(repr, islice(self._entries, LISTED))) or "none"
+        if len(self._entries) > LISTED:
+            known += f" and {len(self._entries) - LISTED:,} more; `mcodec ls` lists them"
         if name is None:
             if len(self._entries) != 1:
                 raise UsageError(f"the file holds several tasks; choose one: {known}")

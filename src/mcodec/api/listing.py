@@ -9,12 +9,17 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from mcodec.types import TensorSpec, itemsize
+from mcodec.container.layout import staggers
+from mcodec.container.rows import STAGGER
+from mcodec.types import FILL, TensorSpec, itemsize
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mcodec.container.manifest import Task
     from mcodec.container.reader import ContainerReader
     from mcodec.container.rows import Row
+    from mcodec.types import StreamSpec
 
 CODERS: Final = ("fill", "raw", "zstd")
 
@@ -166,10 +171,8 @@ def _streams(reader: ContainerReader, run: int) -> list[StreamRow]:
     for block in range(-1, reader.runs[run].blocks):
         for row in reader.rows(run, block):
             specs = reader.specs(run, block, row.mode)[row.first : row.first + row.streams]
-            for spec in specs:
-                length = row.raw if len(specs) == 1 else spec.length
+            for spec, (length, kept) in zip(specs, _lengths(row, specs), strict=True):
                 raw[spec.name] = raw.get(spec.name, 0) + length
-                kept = row.stored if len(specs) == 1 else min(length, row.stored)
                 stored[spec.name] = stored.get(spec.name, 0) + kept
                 coders.setdefault(spec.name, set()).add(row.coder)
     return [
@@ -178,11 +181,22 @@ def _streams(reader: ContainerReader, run: int) -> list[StreamRow]:
     ]
 
 
+def _lengths(row: Row, specs: Sequence[StreamSpec]) -> list[tuple[int, int]]:
+    """Return raw and stored bytes of each stream of a chunk; a stagger counts as stored."""
+    if len(specs) == 1:
+        return [(row.raw, row.stored)]
+    if row.coder == FILL:
+        return [(spec.length, 0) for spec in specs]
+    staggered = [spec.length + (STAGGER if staggers(spec.length) else 0) for spec in specs[:-1]]
+    kept = [*staggered, specs[-1].length]
+    return [(spec.length, stored) for spec, stored in zip(specs, kept, strict=True)]
+
+
 def sqnr_db(signal: float, noise: float) -> float | None:
     """Return 10 log10 of signal over noise; None where there is no error."""
     if noise == 0 or signal == 0:
         return None
-    return 10 * math.log10(signal / noise)
+    return 10 * (math.log10(signal) - math.log10(noise))  # the ratio may overflow
 
 
 def codec_string(config: dict[str, Any]) -> str:

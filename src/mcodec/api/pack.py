@@ -31,7 +31,7 @@ from mcodec.container.writer import ContainerWriter
 from mcodec.engine import map_ordered, workers
 from mcodec.errors import UsageError
 from mcodec.limits import decoded_budget
-from mcodec.storage import io_errors
+from mcodec.storage import check_output, io_errors
 from mcodec.types import itemsize
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ def pack(
         None if codec is None else parse_codec(codec),
         _read_plan(plan),
     )
+    check_output(out)
     fuse = layout == "interleaved" or (bits is not None and len(names) > 1)
     layout = layout or ("interleaved" if fuse else "task")
     with ExitStack() as stack:
@@ -133,6 +134,7 @@ def pack(
         for source in named.values():
             models.append(inputs.open_source(source))
             stack.callback(models[-1].close)
+            inputs.check_names((tensor.name for tensor in models[-1].tensors), "tensor")
         executor = stack.enter_context(workers(jobs))
         job = _Job(names, models, options, layout, executor, progress)
         job.code(fuse, [_pair_override(one, names) for one in pair])

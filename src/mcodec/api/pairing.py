@@ -51,18 +51,21 @@ def pair_tensors(
 def _match(
     a: Sequence[TensorSpec], b: Sequence[TensorSpec], forced: Mapping[int, int]
 ) -> list[tuple[int, int]]:
-    kinds = [(spec.dtype, spec.shape) for spec in a]
-    if not forced and kinds == [(spec.dtype, spec.shape) for spec in b]:
-        return [(index, index) for index in range(len(a))]
     taken = set(forced.values())
     left = [index for index in range(len(a)) if index not in forced]
     right = [index for index in range(len(b)) if index not in taken]
+    if [_kind(a[i]) for i in left] == [_kind(b[j]) for j in right]:
+        return [*forced.items(), *zip(left, right, strict=True)]
     common = _common([_key(a[i]) for i in left], [_key(b[j]) for j in right])
     return [*forced.items(), *((left[i], right[j]) for i, j in common)]
 
 
+def _kind(spec: TensorSpec) -> tuple[str, tuple[int, ...]]:
+    return spec.dtype, spec.shape
+
+
 def _key(spec: TensorSpec) -> Key:
-    return _NUMBER.sub("", spec.name), spec.dtype, spec.shape
+    return _NUMBER.sub("", spec.name), *_kind(spec)
 
 
 def _common(a: Sequence[Key], b: Sequence[Key]) -> list[tuple[int, int]]:

@@ -12,7 +12,7 @@ from mcodec.codec.bfp import MAX_BITS, BfpCodec
 from mcodec.codec.float import FloatCodec
 from mcodec.codec.plan import Plan
 from mcodec.codec.raw import RawCodec
-from mcodec.errors import UsageError
+from mcodec.errors import CodecConfigError, UsageError
 from mcodec.types import BLOCK, FLOATS, RUN_ALIGNMENT, RunSpec, TensorSpec
 
 if TYPE_CHECKING:
@@ -82,17 +82,17 @@ def bits_by_task(bits: Bits, names: Sequence[str]) -> tuple[int | None, ...]:
     if isinstance(bits, Mapping):
         unknown = [name for name in bits if name not in names]
         if unknown:
-            raise UsageError(f"bits for task {unknown[0]!r}, but the tasks are {', '.join(names)}")
+            raise UsageError(f"bits for task {unknown[0]!r}, and the tasks are {', '.join(names)}")
         found = tuple(bits.get(name) for name in names)
     elif isinstance(bits, Sequence):
         if len(bits) != len(names):
-            raise UsageError(f"bits for {len(bits)} tasks, but there are {len(names)}")
+            raise UsageError(f"bits for {len(bits)} tasks, and there are {len(names)} to pack")
         found = tuple(bits)
     else:
         found = (bits,) * len(names)
     for count in found:
-        if count is not None and not 1 <= count <= MAX_BITS:
-            raise UsageError(f"bits must be 1 to {MAX_BITS}, not {count}")
+        if count is not None and (type(count) is not int or not 1 <= count <= MAX_BITS):
+            raise UsageError(f"bits must be an integer from 1 to {MAX_BITS}, not {count!r}")
     return found
 
 
@@ -124,13 +124,14 @@ def is_lossless(codec: Codec) -> bool:
 
 def survey(source: TensorSource, index: int, codec: Codec, warn: Callable[[str], None]) -> Coding:
     """Look over a tensor's values where its codec wants that; fall to lossless if it must."""
-    if not codec.surveys:
-        return Coding(codec)
     tensor = source.tensors[index]
     try:
-        RunSpec.of(tensor.dtype, [tensor.shape])
         codec.check(RunSpec.of(tensor.dtype, [tensor.shape]))
+        if not codec.surveys:
+            return Coding(codec)
         return Coding(codec, codec.survey(tensor, _blocks(source, index)))
+    except CodecConfigError as error:
+        raise error.at(f"tensor {tensor.name!r}") from None
     except NotCodableError as error:
         warn(f"tensor {tensor.name!r} is stored lossless: {error.message}")
         return Coding(FloatCodec())

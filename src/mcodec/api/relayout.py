@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mcodec.api.handle import open as open_file
 from mcodec.api.progress import Progress, no_progress
-from mcodec.codec.bfp import BfpCodec
+from mcodec.codec.bfp import PLANES, SYMBOLS, BfpCodec
 from mcodec.container.header import LAYOUTS
 from mcodec.container.writer import ContainerWriter, Part
 from mcodec.errors import UsageError
@@ -38,8 +38,8 @@ def relayout(
 ) -> RelayoutReport:
     """Copy a file's chunks into another order.
 
-    The result is what `pack` would have written with that layout. Only blocks in `symbols` mode are
-    coded anew, as planes, for a progressive file.
+    The result is what `pack` would have written with that layout. Only blocks of `bfp` are coded
+    anew, their integers as they were: a progressive file has no `symbols`.
 
     Parameters
     ----------
@@ -66,10 +66,11 @@ def relayout(
         codecs = [reader.codec(run) for run in range(len(reader.runs))]
         if layout == "progressive" and any(getattr(c, "signs", "") == "compact" for c in codecs):
             raise UsageError("signs=compact needs all planes: it cannot be laid out progressive")
+        fused = {run for pair in reader.manifest.pairs for run in pair}
         total, done = sum(spec.nbytes for spec in reader.runs), 0
         with ContainerWriter(out, layout) as writer:
             for group, block in _order(reader, layout):
-                writer.put([_part(reader, run, block, layout) for run in group])
+                writer.put([_part(reader, run, block, layout, fused=run in fused) for run in group])
                 for run in group:
                     start, stop = reader.runs[run].span(block)
                     done += (stop - start) * itemsize(reader.runs[run].dtype)
@@ -84,15 +85,18 @@ def _order(reader: ContainerReader, layout: str) -> Iterator[tuple[list[int], in
     group_of = {run: pair for pair in pairs for run in pair}
     for run, spec in enumerate(reader.runs):
         group = group_of.get(run, [run])
-        if run != min(group):
+        if run != group[0]:
             continue
         for block in range(-1, spec.blocks):
             yield group, block
 
 
-def _part(reader: ContainerReader, run: int, block: int, layout: str) -> Part:
+def _part(reader: ContainerReader, run: int, block: int, layout: str, *, fused: bool) -> Part:
     mode, coded = reader.coded_streams(run, block)
     codec = reader.codec(run)
-    if layout == "progressive" and mode and block >= 0 and isinstance(codec, BfpCodec):
-        mode, coded = codec.without_symbols(reader.runs[run], block, coded)
+    if block >= 0 and isinstance(codec, BfpCodec) and layout != reader.layout:
+        if layout == "progressive" and mode == SYMBOLS:
+            mode, coded = codec.without_symbols(reader.runs[run], block, coded)
+        elif reader.layout == "progressive" and mode == PLANES and not fused:
+            mode, coded = codec.with_symbols(reader.runs[run], block, coded)
     return Part(run, mode, reader.specs(run, block, mode), coded)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.errors import UsageError
+from mcodec.limits import MAX_NAME_BYTES
 from mcodec.types import TensorSpec, dtype_name, numpy_dtype
 
 if TYPE_CHECKING:
@@ -81,14 +82,36 @@ def name_sources(sources: Sources) -> dict[str, PathLike | Arrays]:
     """
     if isinstance(sources, Mapping):
         named: dict[str, PathLike | Arrays] = dict(sources)
-        if any(not name for name in named):
-            raise UsageError("a task has an empty name")
+        if any(not name or not isinstance(name, str) for name in named):
+            raise UsageError("the name of a task is a string that is not empty")
     else:
         several = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
         named = {default_name(index): source for index, source in enumerate(several)}
     if not named:
         raise UsageError("nothing to pack: give at least one model")
+    check_names(named, "task")
     return named
+
+
+def check_names(names: Iterable[str], what: str) -> None:
+    """Refuse names that a file cannot hold.
+
+    Raises
+    ------
+    UsageError
+        A name is there twice, is over 4,096 bytes of UTF-8, or has none.
+    """
+    seen: set[str] = set()
+    for name in names:
+        try:
+            size = len(name.encode())
+        except UnicodeEncodeError:
+            raise UsageError(f"the name {name!r} of a {what} is not Unicode text") from None
+        if size > MAX_NAME_BYTES:
+            raise UsageError(f"the name {name[:40]!r}… of a {what} is over {MAX_NAME_BYTES} bytes")
+        if name in seen:
+            raise UsageError(f"two {what}s are named {name!r}")
+        seen.add(name)
 
 
 def default_name(index: int) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mcodec.container.manifest import Task
     from mcodec.formats.base import TensorSink
 
+LONGEST_NAME = 255  # bytes that file systems allow
 FALLBACK_FORMAT = "safetensors"  # for a task that was packed from arrays
 
 
@@ -168,7 +169,8 @@ def _format(to: str | None, out: str | os.PathLike[str] | None, entry: Task) -> 
     if to is not None:
         found = registry.format_for_suffix(f"x.{to}") or (to if to in registry.FORMATS else None)
         if found is None:
-            raise UsageError(f"unknown format {to!r}; there are: {', '.join(registry.FORMATS)}")
+            known = ", ".join(entry.suffixes[0][1:] for entry in registry.FORMATS.values())
+            raise UsageError(f"unknown format {to!r}; the formats are {known}")
         return found
     if out is not None:
         found = registry.format_for_suffix(os.fspath(out))
@@ -188,6 +190,8 @@ def _default_out(path: str, task: str, target_format: str) -> str:
     from mcodec.formats import registry
 
     stem = os.path.splitext(os.path.basename(path))[0]
-    if "/" in task or "\0" in task or os.sep in task:
-        raise UsageError(f"task {task!r} cannot be part of a file name; name the output with -o")
-    return f"{stem}.{task}{registry.suffix_for_format(target_format)}"
+    name = f"{stem}.{task}{registry.suffix_for_format(target_format)}"
+    if "/" in task or not task.isprintable() or len(os.fsencode(name)) > LONGEST_NAME:
+        shown = repr(task) if len(task) < 80 else f"{task[:40]!r}…"
+        raise UsageError(f"task {shown} cannot be part of a file name; name the output with -o")
+    return name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -37,13 +38,18 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What `verify` saw; `differences` is empty unless a source was given and differs."""
+    """What `verify` saw; `differences` is empty unless a source was given and differs.
+
+    ``lossy`` names those of the compared tasks that equal their source only up to the error that
+    their certificates say.
+    """
 
     path: str
     chunks: int
     runs: int
     deep: bool
     compared: tuple[str, ...]
+    lossy: tuple[str, ...]
     differences: tuple[Difference, ...]
 
 
@@ -97,9 +103,15 @@ def verify(
         differences: list[Difference] = []
         for name, source in compared.items():
             differences += _compare(file, name, source)
+    lossy = tuple(name for name in compared if _is_lossy(file, name))
     return VerifyReport(
-        str(path), chunks, len(reader.runs), deep, tuple(compared), tuple(differences)
+        str(path), chunks, len(reader.runs), deep, tuple(compared), lossy, tuple(differences)
     )
+
+
+def _is_lossy(file: File, name: str) -> bool:
+    runs = file.reader.manifest.runs
+    return any(runs[tensor.run].errors is not None for tensor in file.entry(name).tensors)
 
 
 class _Check:
@@ -219,10 +231,13 @@ def _compare_tensor(
             total = error.add(total, error.measure(ours.dtype, other, values))
     if run.errors is None:
         return f"differs from the source in {different} of {size} values" if different else None
+    measured = total if all(map(math.isfinite, total)) else None
     certificate = run.errors[place.member]
-    if certificate is not None and tuple(certificate) != total:
-        return (
-            f"is off by at most {total[0]:.6g} (Σ error² {total[1]:.6g}), but its certificate says "
-            f"{certificate[0]:.6g} (Σ error² {certificate[1]:.6g})"
-        )
+    if measured != certificate:
+        return f"is off by {_words(measured)}, but its certificate says {_words(certificate)}"
     return None
+
+
+def _words(stats: error.Stats | None) -> str:
+    """Write an error as people read it; a tensor with NaN or infinity has none."""
+    return "no finite error" if stats is None else f"{stats[0]:.6g} at most (Σ² {stats[1]:.6g})"

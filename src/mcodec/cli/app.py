@@ -7,24 +7,15 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 import sys
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
 from mcodec import __version__
+from mcodec.cli import signals, streams
 from mcodec.cli.render import printable
-from mcodec.errors import (
-    CodecConfigError,
-    FormatError,
-    InputOutputError,
-    McodecError,
-    MissingDependencyError,
-)
-
-if TYPE_CHECKING:
-    from types import FrameType
+from mcodec.errors import FormatError, InputOutputError, McodecError, MissingDependencyError
 
 # verb -> what `--help` says of it; the module of the same name has the command
 VERBS: Final = {
@@ -36,14 +27,14 @@ VERBS: Final = {
     "relayout": "Copy a file's chunks into another order.",
     "completion": "Print a shell's completion script.",
 }
-EXIT_DIFFERS: Final = 1
+EXIT_DONE: Final = 0
 EXIT_USAGE: Final = 2
 EXIT_FORMAT: Final = 3
 EXIT_DEPENDENCY: Final = 4
 EXIT_IO: Final = 5
 EXIT_INTERNAL: Final = 70
 EXIT_INTERRUPT: Final = 130
-EXIT_TERMINATED: Final = 143
+_COMPLETE: Final = "_MCODEC_COMPLETE"  # set by the scripts that `mcodec completion` prints
 
 
 class Verbs(click.Group):
@@ -60,6 +51,15 @@ class Verbs(click.Group):
         command: click.Command = importlib.import_module(f"mcodec.cli.{cmd_name}").command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb; say which there are if it is not one of them."""
+        if args[0] not in VERBS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            message = f"there is no verb {args[0]!r}; the verbs are {', '.join(VERBS)}"
+            raise click.UsageError(message, ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs without importing them."""
         with formatter.section("Commands"):
@@ -70,12 +70,12 @@ class Verbs(click.Group):
     cls=Verbs,
     invoke_without_command=True,
     no_args_is_help=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, message="mcodec %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """Families of neural networks in one file, bit for bit or with a known error.
+    r"""Families of neural networks in one file, bit for bit or with a known error.
 
     \b
     mcodec pack a.h5 b.h5 -o fused.mc
@@ -94,56 +94,75 @@ def exit_code(error: McodecError) -> int:
         return EXIT_DEPENDENCY
     if isinstance(error, InputOutputError):
         return EXIT_IO
-    if isinstance(error, CodecConfigError):
-        return EXIT_USAGE
     return EXIT_USAGE
 
 
-def _fail(message: str, code: int) -> NoReturn:
-    line = " ".join(printable(message).split())
-    click.echo(f"mcodec: {line}", err=True)
-    raise SystemExit(code)
+def _run(arguments: list[str] | None) -> int:
+    """Run a verb and return its exit code.
+
+    This is `click.Group.main` without its handling of errors, which takes a closed pipe for exit
+    code 1: that is "differs" here.
+    """
+    if _COMPLETE in os.environ:
+        cli.main(arguments, prog_name="mcodec", complete_var=_COMPLETE)
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        with cli.make_context("mcodec", list(given)) as context:
+            result: Any = cli.invoke(context)
+    except click.exceptions.Exit as left:
+        result = left.exit_code
+    streams.flush()
+    return result if isinstance(result, int) else EXIT_DONE
 
 
 def _usage(error: click.ClickException) -> str:
-    message = error.format_message()
+    """Write click's message as one line in our style."""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    message = message[:1].lower() + message[1:]
     context = getattr(error, "ctx", None)
-    if context is None:
-        return message
-    return f"{message.rstrip('.')}. See '{context.command_path} --help'."
+    return message if context is None else f"{message}; see '{context.command_path} --help'"
 
 
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    """Leave through the context managers, which remove what is half-written."""
-    raise SystemExit(EXIT_TERMINATED)
+def _os_error(error: OSError) -> str:
+    """Name the file; the library names its own, so what has no name is what we print to."""
+    reason = error.strerror or str(error)
+    return f"{error.filename or 'standard output'}: {reason[:1].lower()}{reason[1:]}"
+
+
+def _explain(error: BaseException) -> tuple[str, int]:
+    """Return the line that says what is wrong, and the exit code."""
+    match error:
+        case McodecError():
+            found = str(error), exit_code(error)
+        case click.ClickException():
+            found = _usage(error), EXIT_USAGE
+        case KeyboardInterrupt() | click.Abort():
+            found = "interrupted", EXIT_INTERRUPT
+        case BrokenPipeError():  # the reader has had enough, which is no news to it
+            found = "", EXIT_IO
+        case OSError():
+            found = _os_error(error), EXIT_IO
+        case MemoryError():
+            found = "not enough memory; try --jobs 1", EXIT_IO
+        case _:
+            what = f"internal error ({type(error).__name__}: {error})"
+            advice = "run again with MCODEC_TRACEBACK=1 and report it"
+            found = f"{what}; {advice}", EXIT_INTERNAL
+    return found
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
-    signal.signal(signal.SIGTERM, _terminate)
-    try:
-        result: Any = cli.main(arguments, prog_name="mcodec", standalone_mode=False)
-        sys.stdout.flush()
-        raise SystemExit(result if isinstance(result, int) else 0)
-    except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted", EXIT_INTERRUPT)
-    except click.ClickException as error:
-        _fail(_usage(error), EXIT_USAGE)
-    except McodecError as error:
-        _fail(str(error), exit_code(error))
-    except BrokenPipeError:
-        # The reader of a pipe has left; nothing more can be said to it, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(EXIT_IO) from None
-    except OSError as error:
-        _fail(f"{error.filename or 'output'}: {error.strerror or error}", EXIT_IO)
-    except MemoryError:
-        _fail("not enough memory; try --jobs 1", EXIT_IO)
-    except Exception as error:
-        if os.environ.get("MCODEC_TRACEBACK"):
-            raise
-        kind = type(error).__name__
-        _fail(
-            f"internal error ({kind}: {error}); run again with MCODEC_TRACEBACK=1 and report it",
-            EXIT_INTERNAL,
-        )
+    streams.prepare()
+    with signals.stopping():
+        try:
+            code = _run(arguments)
+        except (Exception, KeyboardInterrupt) as error:
+            line, code = _explain(error)
+            if code == EXIT_INTERNAL and os.environ.get("MCODEC_TRACEBACK"):
+                raise
+            if line:
+                streams.complain(f"mcodec: {printable(line)}")
+            if isinstance(error, OSError) and not isinstance(error, McodecError):
+                streams.give_up_stdout()
+    raise SystemExit(code)

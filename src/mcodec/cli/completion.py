@@ -8,7 +8,7 @@ import click
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
-    """Print a shell's completion script.
+    r"""Print a shell's completion script.
 
     \b
     bash:  mcodec completion bash > ~/.local/share/bash-completion/completions/mcodec

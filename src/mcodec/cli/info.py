@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command("info")
-@click.argument("file", required=False, metavar="[FILE]")
+@options.file_argument
 @click.option(
     "--task", metavar="NAME", shell_complete=options.complete_task, help="Only this task."
 )
@@ -55,9 +55,9 @@ def command(
 def _print_task(handle: File, name: str, rows: list[TensorRow]) -> None:
     entry = handle.entry(name)
     came = f", from {entry.format}" if entry.format else ""
-    click.echo(f"task {render.printable(name)}: {len(rows):,} tensors{came}")
+    click.echo(f"task {render.elide(name)}: {len(rows):,} tensors{came}")
     for key, value in entry.metadata.items():
-        click.echo(f"  {render.printable(key)}: {render.printable(value)[:200]}")
+        click.echo(f"  {render.elide(key)}: {render.elide(value)}")
     header = ["tensor", "dtype", "shape", "codec", "stored", "bits/weight", "max error", "SQNR"]
     cells = [
         [

@@ -8,7 +8,7 @@ from mcodec.cli import options, render
 
 
 @click.command("ls")
-@click.argument("file", required=False, metavar="[FILE]")
+@options.file_argument
 @options.max_decoded_option
 @options.json_option
 @options.quiet_option

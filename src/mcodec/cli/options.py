@@ -8,25 +8,38 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from mcodec.errors import UsageError
+from mcodec.errors import McodecError, UsageError
+from mcodec.storage import io_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    Command = Callable[..., Any]
+    _SizeType = click.ParamType[int]
+else:
+    _SizeType = click.ParamType  # click takes no type parameter before 8.4
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+
+
+class Count(click.IntRange):
+    """A number in a range; click calls its own "integer range" in messages."""
+
+    name = "whole number"
+
+
+# Blocks in flight, and with them memory, grow with the threads.
 jobs_option = click.option(
-    "-j", "--jobs", type=click.IntRange(1), metavar="N", help="Threads [default: usable cores]."
+    "-j", "--jobs", type=Count(1, 1024), metavar="N", help="Threads [default: usable cores]."
 )
+file_argument = click.argument("file", required=False, metavar="[FILE]", type=click.Path())
 
 
-class Size(click.ParamType[int]):
+class Size(_SizeType):
     """A number of bytes: 500, 40M (10^6), 40Mi (2^20)."""
 
     name = "size"
-    _form: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kKMGT]?)(i?)B?\Z")
+    _form: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([kKMGT]?)(i?)B?\Z")
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the bytes."""
@@ -56,15 +69,22 @@ def split_named(texts: Sequence[str]) -> dict[str, str]:
 
     named: dict[str, str] = {}
     for index, text in enumerate(texts):
-        name, equals, path = text.partition("=")
-        if not equals or "/" in name or os.path.exists(text):
-            name, path = default_name(index), text
-        if not name or not path:
-            raise UsageError(f"{text!r} is not of the form NAME=PATH")
+        given, path = split_name(text)
+        name = default_name(index) if given is None else given
         if name in named:
             raise UsageError(f"two tasks are named {name!r}; name them apart with NAME=PATH")
         named[name] = path
     return named
+
+
+def split_name(text: str) -> tuple[str | None, str]:
+    """Split ``[NAME=]PATH``."""
+    name, equals, path = text.partition("=")
+    if text and (not equals or "/" in name or os.path.exists(text)):
+        return None, text
+    if not name or not path:
+        raise UsageError(f"{text!r} is not of the form [NAME=]PATH")
+    return name, path
 
 
 def parse_bits(text: str | None) -> int | list[int] | dict[str, int] | None:
@@ -73,17 +93,17 @@ def parse_bits(text: str | None) -> int | list[int] | dict[str, int] | None:
         return None
     parts = text.split(",")
     try:
-        if "=" in text:
-            pairs = [part.rpartition("=") for part in parts]
-            found = {name.strip(): int(bits) for name, _, bits in pairs}
-            if len(found) == len(parts):
-                return found
-        else:
+        if "=" not in text:
             numbers = [int(part) for part in parts]
             return numbers[0] if len(numbers) == 1 else numbers
+        pairs = [part.rpartition("=") for part in parts]
+        found = {name.strip(): int(bits) for name, _, bits in pairs}
     except ValueError:
-        pass
-    raise UsageError(f"--bits {text!r} is not of the form 12, or 12,11, or A=12,B=11")
+        message = f"--bits {text!r} is not of the form 12, or 12,11, or A=12,B=11"
+        raise UsageError(message) from None
+    if len(found) < len(parts):
+        raise UsageError(f"--bits {text!r} names a task twice")
+    return found
 
 
 def complete_task(
@@ -93,21 +113,34 @@ def complete_task(
 ) -> list[str]:
     """Complete a task's name from the file on the line."""
     from mcodec.api.handle import open as open_file
-    from mcodec.errors import McodecError
 
+    # Where the line ends in "--task", click has not yet sorted FILE among the parameters.
+    path = ctx.params.get("file") or next(iter(ctx.args), None)
     try:
-        with open_file(find_file(ctx.params.get("file"))) as file:
+        with open_file(find_file(path)) as file:
             return [name for name in file.tasks if name.startswith(incomplete)]
-    except McodecError:
-        return []
+    except (McodecError, OSError):
+        return []  # nothing to say while somebody types
 
 
 def find_file(path: str | None) -> str:
     """Return the file, or the one `.mc` file of this folder if none was given."""
+    if path == "":
+        raise UsageError("the name of the .mc file is empty")
     if path is not None:
         return path
-    found = sorted(name for name in os.listdir() if name.endswith(".mc"))
+    with io_errors("."):
+        found = sorted(name for name in os.listdir() if name.endswith(".mc"))
     if len(found) == 1:
         return found[0]
-    what = "no .mc file" if not found else f"{len(found)} .mc files"
-    raise UsageError(f"name the file: this folder holds {what}")
+    if not found:
+        raise UsageError("name the file: there is no .mc file in this folder")
+    names = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
+    raise UsageError(f"name the file: there are {len(found)} .mc files in this folder ({names})")
+
+
+def refuse_same_file(output: str, inputs: Sequence[str]) -> None:
+    """Refuse an output that is one of the inputs, under whatever name."""
+    for path in inputs:
+        if os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
+            raise UsageError(f"{output} is an input as well as the output; give -o another name")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from mcodec.cli import options, render
 from mcodec.errors import UsageError
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command("pack")
-@click.argument("sources", nargs=-1, required=True, metavar="[NAME=]PATH...")
+@click.argument("sources", nargs=-1, required=True, metavar="[NAME=]PATH...", type=click.Path())
 @click.option(
     "-o", "--output", required=True, metavar="OUT", type=click.Path(), help="The file to make."
 )
@@ -48,7 +48,9 @@ if TYPE_CHECKING:
 @options.jobs_option
 @options.json_option
 @options.quiet_option
+@click.pass_context
 def command(
+    context: click.Context,
     sources: tuple[str, ...],
     output: str,
     bits: str | None,
@@ -61,7 +63,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Pack models into one .mc file, each as a task.
+    r"""Pack models into one .mc file, each as a task.
 
     Tasks are named A, B, C, … or as NAME=PATH says. Without --bits, --codec or --plan every bit is
     kept.
@@ -73,9 +75,12 @@ def command(
     from mcodec.api.pack import pack
 
     named = options.split_named(sources)
-    for path in named.values():
-        if os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
-            raise UsageError(f"{output} is a source as well as the output")
+    options.refuse_same_file(output, [*named.values(), *([plan] if plan else [])])
+    given = context.get_parameter_source("rounding")
+    if bits is None and given is not ParameterSource.DEFAULT:
+        raise UsageError("--rounding says how --bits rounds, and there is no --bits")
+    if pairs and bits is None and layout != "interleaved":
+        raise UsageError("--pair fuses tensors: it needs --bits, or --layout interleaved")
     with render.progress_bar("packing", shown=not (quiet or as_json)) as progress:
         report = pack(
             named,
@@ -117,7 +122,8 @@ def _to_json(report: PackReport) -> dict[str, Any]:
 
 
 def _table(report: PackReport) -> str:
-    """What each task costs as it came, in the papers' m + n + 2 bits, and in this file."""
+    """Say what each task costs: as it came, by the papers' n + 1 bits if it is fused, and here."""
+    fused = any(cost.paper_bytes is not None for cost in report.tasks)
     header = [
         "task",
         "tensors",
@@ -131,20 +137,15 @@ def _table(report: PackReport) -> str:
     for cost in report.tasks:
         row = cost.row
         paper = "-" if cost.paper_bytes is None else render.size(cost.paper_bytes)
-        rows.append(
-            [
-                row.name,
-                f"{row.tensors:,}",
-                f"{row.parameters:,}",
-                render.size(row.source_bytes),
-                paper,
-                render.size(row.stored_bytes),
-                f"{row.bits_per_weight:.2f}",
-            ]
-        )
+        cells = [row.name, f"{row.tensors:,}", f"{row.parameters:,}", render.size(row.source_bytes)]
+        rows.append([*cells, paper, render.size(row.stored_bytes), f"{row.bits_per_weight:.2f}"])
+    if not fused:
+        for cells in (header, *rows):
+            del cells[4]
     came = sum(cost.row.source_bytes for cost in report.tasks)
     share = f", {report.file_bytes / came:.1%} of the arrays" if came else ""
+    path = render.printable(report.path)
     return (
         f"{render.table(header, rows)}\n"
-        f"{render.printable(report.path)}: {render.size(report.file_bytes)}{share}, layout {report.layout}"
+        f"{path}: {render.size(report.file_bytes)}{share}, layout {report.layout}"
     )

@@ -8,7 +8,7 @@ from mcodec.cli import options, render
 
 
 @click.command("relayout")
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", type=click.Path())
 @click.option("-o", "--output", required=True, metavar="OUT", type=click.Path(), help="The copy.")
 @click.option(
     "--layout",

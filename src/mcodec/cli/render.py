@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB")
+_WIDEST: Final = 100  # characters of one cell; a name may have 4,096 bytes
 
 
 def printable(text: str) -> str:
@@ -20,6 +21,15 @@ def printable(text: str) -> str:
         char if char.isprintable() or char == " " else char.encode("unicode_escape").decode()
         for char in text.encode("utf-8", "backslashreplace").decode()
     )
+
+
+def elide(text: str, width: int = _WIDEST) -> str:
+    """Escape a text, and leave out its middle where it is long: names differ at their ends."""
+    text = printable(text)
+    if len(text) <= width:
+        return text
+    head = (width - 1) // 2
+    return f"{text[:head]}…{text[head + 1 - width :]}"
 
 
 def size(count: int) -> str:
@@ -33,7 +43,7 @@ def size(count: int) -> str:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
     """Align rows in columns; the first `left` columns to the left, the others to the right."""
-    cells = [list(header), *(list(map(printable, row)) for row in rows)]
+    cells = [list(header), *(list(map(elide, row)) for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     lines = []
     for row in cells:
@@ -46,10 +56,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -
 
 
 def emit_json(value: Any) -> None:
-    """Print a value as JSON on stdout."""
+    """Print a value as JSON on stdout: every byte of it ASCII, whatever the terminal's encoding."""
     import json
 
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
 def warn(message: str) -> None:
@@ -60,7 +70,7 @@ def warn(message: str) -> None:
 @contextlib.contextmanager
 def progress_bar(what: str, *, shown: bool) -> Iterator[Callable[[int, int], None]]:
     """Give a function that moves a bar on stderr, if that is a terminal and `shown` is set."""
-    if not shown or not sys.stderr.isatty():
+    if not shown or sys.stderr is None or not sys.stderr.isatty():
         yield lambda done, total: None
         return
     from rich.console import Console

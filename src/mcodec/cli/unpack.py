@@ -5,10 +5,18 @@ from __future__ import annotations
 import click
 
 from mcodec.cli import options, render
+from mcodec.errors import UsageError
+
+
+def _complete_format(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from mcodec.formats.registry import FORMATS
+
+    suffixes = [entry.suffixes[0][1:] for entry in FORMATS.values()]
+    return [suffix for suffix in suffixes if suffix.startswith(incomplete)]
 
 
 @click.command("unpack")
-@click.argument("file", required=False, metavar="[FILE]")
+@options.file_argument
 @click.option("--task", metavar="NAME", shell_complete=options.complete_task, help="The task.")
 @click.option(
     "-o",
@@ -17,7 +25,12 @@ from mcodec.cli import options, render
     type=click.Path(),
     help="The file to make [default: FILE's stem, the task and the suffix].",
 )
-@click.option("--to", metavar="FORMAT", help="h5 or safetensors [default: by OUT, else its own].")
+@click.option(
+    "--to",
+    metavar="FORMAT",
+    shell_complete=_complete_format,
+    help="h5 or safetensors [default: by OUT, else its own].",
+)
 @click.option(
     "--planes", type=click.IntRange(0), metavar="K", help="Decode only the top K magnitude planes."
 )
@@ -49,9 +62,17 @@ def command(
     """
     from mcodec.api.unpack import unpack
 
+    path = options.find_file(file)
+    if output is not None:
+        options.refuse_same_file(output, [path])
+        if output.endswith(".mc") and to is None:
+            message = (
+                f"{output}: unpack writes a model file; call it .h5 or .safetensors, or say --to"
+            )
+            raise UsageError(message)
     with render.progress_bar("unpacking", shown=not (quiet or as_json)) as progress:
         report = unpack(
-            options.find_file(file),
+            path,
             task,
             output,
             to=to,

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from mcodec.cli import options, render
+from mcodec.errors import UsageError
+
+if TYPE_CHECKING:
+    from mcodec.api.verify import VerifyReport
 
 
 @click.command("verify")
-@click.argument("file", required=False, metavar="[FILE]")
+@options.file_argument
 @click.option("--deep", is_flag=True, help="Decode every weight and compare its digest.")
 @click.option(
     "--against",
     multiple=True,
     metavar="[NAME=]PATH",
+    type=click.Path(),
     help="Compare a task with its source; may be given several times.",
 )
 @options.max_decoded_option
@@ -35,14 +42,12 @@ def command(
     """
     from mcodec.api.verify import verify
 
-    named = options.split_named(against)
-    # Plain paths stand for the tasks in the file's order, whatever their names are.
-    plain = list(named.values()) if tuple(named.values()) == against else named
+    sources = _sources(against)
     with render.progress_bar("verifying", shown=not (quiet or as_json)) as progress:
         report = verify(
             options.find_file(file),
             deep=deep,
-            against=(plain or None) if against else None,
+            against=sources or None,
             jobs=jobs,
             max_decoded=max_decoded,
             progress=progress,
@@ -55,6 +60,7 @@ def command(
                 "runs": report.runs,
                 "deep": report.deep,
                 "compared": list(report.compared),
+                "lossy": list(report.lossy),
                 "differences": [
                     {"task": one.task, "tensor": one.tensor, "what": one.what}
                     for one in report.differences
@@ -65,7 +71,26 @@ def command(
         for one in report.differences:
             click.echo(render.printable(f"{one.task}:{one.tensor} {one.what}"))
         if not quiet and not report.differences:
-            what = f"{report.chunks:,} chunks" + (f" and {report.runs:,} digests" * report.deep)
-            equal = "".join(f"; {name} is its source" for name in report.compared)
-            click.echo(render.printable(f"{report.path}: {what} are sound{equal}"))
+            click.echo(render.printable(_summary(report)))
     return 1 if report.differences else 0
+
+
+def _sources(against: tuple[str, ...]) -> dict[str, str] | list[str]:
+    """Return the sources by task name; plain paths stand for the tasks in the file's order."""
+    plain = [path for name, path in map(options.split_name, against) if name is None]
+    if not plain:
+        return options.split_named(against)
+    if len(plain) < len(against):
+        message = f"--against names some sources and not others: write TASK={plain[0]}"
+        raise UsageError(message)
+    return plain
+
+
+def _summary(report: VerifyReport) -> str:
+    what = f"{report.chunks:,} chunks" + (f" and {report.runs:,} digests" * report.deep)
+    lines = [f"{report.path}: {what} are sound"]
+    for name in report.compared:
+        equal = f"task {name} equals its source, bit for bit"
+        near = f"task {name} is off from its source by no more than its certificate says"
+        lines.append(near if name in report.lossy else equal)
+    return "; ".join(lines)

@@ -120,6 +120,11 @@ class Codec(ABC):
         """Whether `survey` has to see the values."""
         return False
 
+    @property
+    def dithers(self) -> bool:
+        """Whether a run can be dithered with, and by, another run of its pair."""
+        return False
+
     def encode_head(self, run: RunSpec, surveys: Sequence[Any]) -> tuple[Any, list[CodedStream]]:
         """Return what `encode` needs of the members' surveys, and the head's streams."""
         return None, []

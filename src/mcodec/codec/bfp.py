@@ -21,7 +21,7 @@ from mcodec.codec.base import (
 )
 from mcodec.codec.config import refuse_unknown, take_int, take_word
 from mcodec.codec.scope import TENSOR, Scope, parse_scope
-from mcodec.errors import CodecConfigError, UsageError
+from mcodec.errors import CodecConfigError
 from mcodec.types import BLOCK, FLOATS, RunSpec, StreamSpec
 
 if TYPE_CHECKING:
@@ -150,12 +150,19 @@ class BfpCodec(Codec):
         return sum(-(-size // self.scope.argument) for size in sizes)
 
     @property
+    def dithers(self) -> bool:
+        """Full signs and shared exponents, as the papers have them."""
+        return self.signs == "full" and self.step is None
+
+    @property
     def surveys(self) -> bool:
         """Exponents, and the check for NaN and infinity, need a first look."""
         return True
 
     def survey(self, tensor: TensorSpec, blocks: Iterable[NDArray[Any]]) -> Exponents:
         """Return the exponents of a tensor's scopes (of the whole tensor, for block scopes)."""
+        if self.step is not None and self.rounding == "truncate":
+            raise CodecConfigError("codec bfp: a step is rounded to nearest, not truncated")
         import numpy as np
 
         from mcodec.codec import kernels
@@ -343,6 +350,21 @@ class BfpCodec(Codec):
         new = [coder.code(plane, coder.PLANE) for plane in planes if plane is not None]
         return PLANES, [*coded[:first], *new, *coded[first + 1 :]]
 
+    def with_symbols(
+        self, run: RunSpec, block: int, coded: Sequence[CodedStream]
+    ) -> tuple[int, list[CodedStream]]:
+        """Code a block of mode 0 anew where `encode` would have taken symbols: the inverse."""
+        from mcodec.codec import coder
+
+        start, stop = run.span(block)
+        first = 2 if self.scope.kind == "block" else 1
+        magnitudes = list(coded[first:])
+        planes = [as_bytes(coder.decode(stream)) for stream in magnitudes[:8]]
+        symbols = _symbols(planes, magnitudes, stop - start)
+        if symbols is None:
+            return PLANES, list(coded)
+        return SYMBOLS, [*coded[:first], symbols, *magnitudes[8:]]
+
     def _sign(self, stream: Stream | None, planes: list[Plane], n: int) -> Plane:
         """Return the sign plane; compact signs are spread over the nonzero magnitudes."""
         import numpy as np
@@ -393,11 +415,13 @@ def _checked(dtype: str, stream: Stream | None) -> Exponents:
 def _take_step(value: Any) -> float:
     import numpy as np
 
-    if type(value) in (int, float) and 0 < value < 3.5e38:
-        single = np.float32(value)
-        if float(single) == value and single >= np.finfo(np.float32).smallest_normal:
-            return float(value)
-    raise CodecConfigError(f"codec bfp: step is a positive normal float32, not {value!r}")
+    near = ""
+    if type(value) in (int, float) and 2.0**-126 <= value <= float(np.finfo(np.float32).max):
+        single = float(np.float32(value))
+        if single == value:
+            return single
+        near = f"; the nearest is {single!r}"
+    raise CodecConfigError(f"codec bfp: step is a positive normal float32, not {value!r}{near}")
 
 
 def _nonzero(planes: Sequence[Plane], n: int) -> NDArray[np.bool_]:
@@ -439,7 +463,6 @@ def _symbols(
 def _noise(partner: Partner, n: int, room: int) -> list[Plane]:
     """Return the top planes of the next task of the pair, as many as fit below ours."""
     codec = partner.codec
-    if not isinstance(codec, BfpCodec) or codec.signs != "full" or codec.step is not None:
-        raise UsageError("the next task of the pair is not coded so that it can dither")
+    assert isinstance(codec, BfpCodec)  # runs of a pair have one codec id
     skip = 2 if codec.scope.kind == "block" else 1
     return codec.planes(partner.mode, partner.streams[skip:], n)[:room]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec import frames
+from mcodec.errors import FormatError
 from mcodec.types import FILL, RAW, ZSTD, CodedStream, Fill
 
 if TYPE_CHECKING:
@@ -55,9 +56,18 @@ def stored(streams: list[CodedStream]) -> int:
 
 
 def decode(stream: CodedStream) -> memoryview | Fill:
-    """Return the bytes of a stream that `code` made."""
+    """Return the bytes of a stream.
+
+    Raises
+    ------
+    FormatError
+        ``chunk_corrupt``: its frame breaks the rules.
+    """
     if stream.coder == FILL:
         return Fill(stream.fill, stream.raw)
     if stream.coder == RAW:
         return memoryview(stream.data)
-    return memoryview(frames.decompress(stream.data, stream.raw))
+    try:
+        return memoryview(frames.decompress(stream.data, stream.raw))
+    except frames.FrameError as error:
+        raise FormatError(str(error), code="chunk_corrupt") from None

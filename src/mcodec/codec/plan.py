@@ -83,7 +83,7 @@ class _Rule(msgspec.Struct, forbid_unknown_fields=True):
     codec: str
 
 
-class _Plan(msgspec.Struct):
+class _Plan(msgspec.Struct, forbid_unknown_fields=True):
     tensor: list[_Rule] = []
 
 
@@ -109,9 +109,14 @@ def parse_plan(text: str, where: str) -> Plan:
     ------
     UsageError
         It is not TOML of the form that the design gives.
+    CodecConfigError
+        One of its codec strings is malformed.
     """
     try:
         plan = msgspec.convert(tomllib.loads(text), _Plan)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise UsageError(f"{where}: not a plan: {error}") from None
-    return Plan([(rule.match, parse_codec(rule.codec)) for rule in plan.tensor])
+    try:
+        return Plan([(rule.match, parse_codec(rule.codec)) for rule in plan.tensor])
+    except CodecConfigError as error:
+        raise error.at(where) from None

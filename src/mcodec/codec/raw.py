@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from mcodec.codec.base import CANONICAL, Codec, Partner, View, as_bytes, invalid
 from mcodec.codec.config import refuse_unknown
+from mcodec.errors import FormatError
 from mcodec.types import RunSpec, StreamSpec, itemsize
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class RawCodec(Codec):
         """Return the elements' bytes, coded."""
         from mcodec.codec import coder
 
+        if run.dtype == "bool" and values.size and int(values.view("u1").max()) > 1:
+            raise FormatError("a bool of the source is neither 0 nor 1", code="source_invalid")
         # A skeleton is text, and worth a better level; small integer tensors gain too.
         levels = coder.TEXT if run.dtype == "uint8" else coder.BYTES
         return 0, [coder.code(values.view("u1"), levels)]

@@ -212,8 +212,8 @@ class Checked:
             total += self.runs[task.skeleton].nbytes
         if total > budget:
             message = (
-                f"task {task.name!r} decodes to {total} bytes, over the {budget} that a file of "
-                "this size may ask for; if you trust it, raise the limit with --max-decoded"
+                f"task {task.name!r} decodes to {total:,} bytes, over the limit of {budget:,}; "
+                "if you trust the file, raise it with --max-decoded"
             )
             raise _refuse("decoded_too_large", message)
 

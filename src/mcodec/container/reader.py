@@ -5,6 +5,7 @@ spec/container.md, sections 5, 6 and 8.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import xxhash
@@ -143,13 +144,10 @@ class ContainerReader:
         specs = self.specs(run, block, mode)
         wanted = [row for row in rows if level is None or specs[row.first].level <= level]
         streams: list[Stream | None] = [None] * len(specs)
-        try:
+        with self._place(run, block):
             for row, stored in self._read_chunks(wanted):
                 part = specs[row.first : row.first + row.streams]
                 streams[row.first : row.first + row.streams] = _split(row, stored, part)
-        except FormatError as error:
-            place = "head" if block < 0 else f"block {block}"
-            raise error.at(f"{self._source.name}: run {run}, {place}") from None
         if level is not None:  # a chunk may carry streams beyond the level asked for
             for index, spec in enumerate(specs):
                 if spec.level > level:
@@ -162,16 +160,17 @@ class ContainerReader:
         mode = rows[0].mode if rows else 0
         specs = self.specs(run, block, mode)
         coded: list[CodedStream] = []
-        for row, stored in self._read_chunks(rows):
-            part = specs[row.first : row.first + row.streams]
-            if row.coder == ZSTD:
-                coded.append(CodedStream(ZSTD, 0, row.raw, stored))
-                continue
-            for stream in _split(row, stored, part):
-                if isinstance(stream, Fill):
-                    coded.append(CodedStream(FILL, stream.value, stream.length))
-                else:
-                    coded.append(CodedStream(RAW, 0, len(stream), stream))
+        with self._place(run, block):
+            for row, stored in self._read_chunks(rows):
+                if row.coder == ZSTD:
+                    coded.append(CodedStream(ZSTD, 0, row.raw, stored))
+                    continue
+                part = specs[row.first : row.first + row.streams]
+                for stream in _split(row, stored, part):
+                    if isinstance(stream, Fill):
+                        coded.append(CodedStream(FILL, stream.value, stream.length))
+                    else:
+                        coded.append(CodedStream(RAW, 0, len(stream), stream))
         return mode, coded
 
     def check_padding(self) -> None:
@@ -201,6 +200,15 @@ class ContainerReader:
     def close(self) -> None:
         """Release the file."""
         self._source.close()
+
+    @contextmanager
+    def _place(self, run: int, block: int) -> Iterator[None]:
+        """Say in an error where it happened."""
+        try:
+            yield
+        except FormatError as error:
+            place = "head" if block < 0 else f"block {block}"
+            raise error.at(f"{self._source.name}: run {run}, {place}") from None
 
     def _read_chunks(self, rows: Sequence[Row]) -> Iterator[tuple[Row, memoryview]]:
         """Read chunks, neighbours in one range, and check the hash of each."""

@@ -19,6 +19,7 @@ from h5py import h5d, h5f, h5o, h5p, h5s
 from mcodec.errors import FormatError
 from mcodec.formats.files import InputFile
 from mcodec.formats.hdf5_guards import border
+from mcodec.formats.hdf5_heap import GlobalHeaps
 from mcodec.formats.hdf5_order import ModelOrder
 from mcodec.formats.hdf5_skeleton import (
     FORMAT,
@@ -83,7 +84,9 @@ class Hdf5Source:
         self._fid = h5f.open(os.fsencode(file.path), h5f.ACC_RDONLY)
         self._open: tuple[int, h5d.DatasetID] | None = None
         try:
-            reader = ValueReader(self._fid)
+            plist = self._fid.get_create_plist()
+            self._heaps = GlobalHeaps(file, plist.get_userblock(), *plist.get_sizes())
+            reader = ValueReader(self._fid, self._heaps)
             self._found = Walker(self._fid, file.size, reader).walk()
             names = ModelOrder(self._fid, self._found, reader).names()
         except BaseException:
@@ -95,7 +98,7 @@ class Hdf5Source:
     def skeleton(self) -> bytes:
         """Return the JSON of everything but the tensors."""
         with self._lock, border(self._file.path):
-            reader = ValueReader(self._fid)
+            reader = ValueReader(self._fid, self._heaps)
             objects = [self._object(node, reader) for node in self._found.nodes]
             return encode(Skeleton(VERSION, reader.table.types, objects))
 

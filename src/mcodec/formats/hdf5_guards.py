@@ -79,6 +79,7 @@ def border(where: str) -> Iterator[None]:
         ArithmeticError,
         MemoryError,
         AttributeError,
+        SystemError,
     ) as error:
         raise _broken(where, error) from error
 

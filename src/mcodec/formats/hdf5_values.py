@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from h5py import h5f, h5g
     from numpy.typing import NDArray
 
+    from mcodec.formats.hdf5_heap import GlobalHeaps
+
     ObjectID: TypeAlias = h5g.GroupID | h5d.DatasetID | h5t.TypeID
     Holder: TypeAlias = h5a.AttrID | h5d.DatasetID  # what a value is read from and written to
     Maker: TypeAlias = Callable[[h5t.TypeID, h5s.SpaceID], Holder]
@@ -77,11 +79,14 @@ class ValueReader:
     Parameters
     ----------
     fid : h5py.h5f.FileID
+    heaps : GlobalHeaps
+        Of the same file.
     """
 
-    def __init__(self, fid: h5f.FileID) -> None:
+    def __init__(self, fid: h5f.FileID, heaps: GlobalHeaps) -> None:
         self.table = TypeTable()
         self._fid = fid
+        self._heaps = heaps
         self._budget = Budget()
         self._objects = 0
 
@@ -125,8 +130,10 @@ class ValueReader:
         shape = tuple(value.shape or ())
         match kind:
             case String(size=None):
+                self._heaps.check(count)
                 self._fill(value, self._objects_of(source, shape, h5py.string_dtype()))
             case Sequence():
+                self._heaps.check(count)
                 value.items = self._sequences(source, shape, _sequence_dtype(tid, path))
             case _ if kind == REFERENCE:
                 value.texts = self._paths(self._objects_of(source, shape, h5py.ref_dtype))

@@ -88,7 +88,7 @@ def _flat(scopes: Scopes) -> tuple[int, int, int]:
     return scopes.inner, scopes.count, scopes.first
 
 
-def _load() -> Any:  # noqa: ANN401 - two modules with one interface, `_native.pyi`
+def _load() -> Any:
     name = os.environ.get("MCODEC_BACKEND", "native")
     if name == "reference":
         return reference
@@ -108,7 +108,7 @@ def _load() -> Any:  # noqa: ANN401 - two modules with one interface, `_native.p
     return _native
 
 
-_impl: Any = _load()
+_impl: Any = _load()  # two modules with one interface, `_native.pyi`
 
 
 def backend() -> str:
@@ -245,8 +245,8 @@ def merge_bfp(
 
     With K of ``bits`` planes, M' their integer and d = bits - K: I = M' 2^d; with ``mid``, for
     M' other than 0, I = (2M' + 1) 2^(d-1). With a step the value is fl32(I step), rounded into the
-    16-bit dtypes. What would become infinite becomes the largest finite number of the dtype; a zero
-    keeps its sign.
+    dtype. What would become infinite in either becomes the largest finite number; a zero keeps its
+    sign.
 
     Parameters
     ----------

@@ -10,7 +10,8 @@ namespace {
 constexpr size_t kW = 32;
 #include "lanes.hpp"
 
-template <int Bits, bool High> MC_INLINE u8v zip(u8v a, u8v b) {
+template <int Bits, bool High>
+MC_INLINE u8v zip(u8v a, u8v b) {
     const __m256i x = (__m256i)a, y = (__m256i)b;
     if (Bits == 8) return (u8v)(High ? _mm256_unpackhi_epi8(x, y) : _mm256_unpacklo_epi8(x, y));
     if (Bits == 16) return (u8v)(High ? _mm256_unpackhi_epi16(x, y) : _mm256_unpacklo_epi16(x, y));
@@ -22,7 +23,8 @@ MC_INLINE u16v narrow32(u32v a, u32v b) {
 }
 MC_INLINE u8v narrow16(u16v a, u16v b) { return (u8v)_mm256_packus_epi16((__m256i)a, (__m256i)b); }
 
-template <bool Odd> MC_INLINE u32v halves32(u8v a, u8v b) {
+template <bool Odd>
+MC_INLINE u32v halves32(u8v a, u8v b) {
     return (u32v)_mm256_shuffle_ps((__m256)a, (__m256)b, Odd ? 0xDD : 0x88);
 }
 

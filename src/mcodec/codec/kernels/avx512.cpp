@@ -15,7 +15,8 @@ namespace {
 constexpr size_t kW = 64;
 #include "lanes.hpp"
 
-template <int Bits, bool High> MC_INLINE u8v zip(u8v a, u8v b) {
+template <int Bits, bool High>
+MC_INLINE u8v zip(u8v a, u8v b) {
     const __m512i x = (__m512i)a, y = (__m512i)b;
     if (Bits == 8) return (u8v)(High ? _mm512_unpackhi_epi8(x, y) : _mm512_unpacklo_epi8(x, y));
     if (Bits == 16) return (u8v)(High ? _mm512_unpackhi_epi16(x, y) : _mm512_unpacklo_epi16(x, y));
@@ -27,7 +28,8 @@ MC_INLINE u16v narrow32(u32v a, u32v b) {
 }
 MC_INLINE u8v narrow16(u16v a, u16v b) { return (u8v)_mm512_packus_epi16((__m512i)a, (__m512i)b); }
 
-template <bool Odd> MC_INLINE u32v halves32(u8v a, u8v b) {
+template <bool Odd>
+MC_INLINE u32v halves32(u8v a, u8v b) {
     return (u32v)_mm512_shuffle_ps((__m512)a, (__m512)b, Odd ? 0xDD : 0x88);
 }
 

@@ -20,10 +20,10 @@ static void join_integers(const uint8_t* const* planes, size_t from, uint32_t* t
 
 static void join_integers(const uint8_t* const* planes, int groups, size_t from, uint32_t* tile) {
     switch (groups) {
-    case 1: return join_integers<1>(planes, from, tile);
-    case 2: return join_integers<2>(planes, from, tile);
-    case 3: return join_integers<3>(planes, from, tile);
-    default: return join_integers<4>(planes, from, tile);
+        case 1: return join_integers<1>(planes, from, tile);
+        case 2: return join_integers<2>(planes, from, tile);
+        case 3: return join_integers<3>(planes, from, tile);
+        default: return join_integers<4>(planes, from, tile);
     }
 }
 
@@ -54,24 +54,25 @@ static void scale_floats(const uint32_t* tile, float factor, const float* factor
     }
 }
 
-// Anything else. With a step the product is rounded to float32 before it is rounded into the dtype.
+// Anything else. With a step the product is rounded to a finite float32, then into the dtype.
 template <Dtype D>
 static void scale_doubles(const uint32_t* tile, bool step, const double* first,
                           const double* second, uint8_t* out) {
     typedef typename Number<D>::pattern pattern;
-    constexpr double largest = Number<D>::largest;
+    constexpr double largest = Number<D>::largest, single = Number<Dtype::float32>::largest;
     for (size_t i = 0; i < kChunk; ++i) {
         double v = static_cast<double>(static_cast<int32_t>(tile[i] & 0x7FFFFFFF));
         v = v * first[i] * second[i];
-        if (step) v = static_cast<double>(static_cast<float>(v));
+        if (step) v = static_cast<double>(static_cast<float>(v < single ? v : single));
         v = v < largest ? v : largest;
         const pattern sign = static_cast<pattern>(tile[i] >> 31);
         put<pattern>(out, i, static_cast<pattern>(from_double<D>(v) | sign << Signs<D>::shift));
     }
 }
 
-template <Dtype D> struct MergeIntegers {
-    static constexpr bool kStage = false;
+template <Dtype D>
+struct MergeIntegers {
+    static constexpr bool kStream = false;
     const uint8_t* planes[32] = {};
     int groups;
     bool mid;
@@ -79,7 +80,8 @@ template <Dtype D> struct MergeIntegers {
     double step;
 
     explicit MergeIntegers(const MergeBfp& job)
-        : groups(job.count / 8 + 1), mid(job.mid),
+        : groups(job.count / 8 + 1),
+          mid(job.mid),
           scaling{job.scale, 1, -job.count - job.mid, true, false, 0.0f} {
         for (int i = 0; i < job.count; ++i) planes[job.count - 1 - i] = job.planes[i];
         planes[8 * groups - 1] = job.sign;
@@ -92,7 +94,8 @@ template <Dtype D> struct MergeIntegers {
         if (D == Dtype::float64) scaling.exact = false;
     }
 
-    template <class Visit> void inputs(Visit visit) {
+    template <class Visit>
+    void inputs(Visit visit) {
         for (const uint8_t*& plane : planes) {
             if (plane) visit(plane, kW);
         }
@@ -127,16 +130,17 @@ template <Dtype D> struct MergeIntegers {
     }
 };
 
-template <Dtype D> static void merge_integers(const MergeBfp& job) {
+template <Dtype D>
+static void merge_integers(const MergeBfp& job) {
     MergeIntegers<D> merge(job);
     run_merge(merge, job.n, sizeof(typename Number<D>::pattern), job.out);
 }
 
 static void merge_bfp(const MergeBfp& job) noexcept {
     switch (job.dtype) {
-    case Dtype::float16: return merge_integers<Dtype::float16>(job);
-    case Dtype::bfloat16: return merge_integers<Dtype::bfloat16>(job);
-    case Dtype::float32: return merge_integers<Dtype::float32>(job);
-    case Dtype::float64: return merge_integers<Dtype::float64>(job);
+        case Dtype::float16: return merge_integers<Dtype::float16>(job);
+        case Dtype::bfloat16: return merge_integers<Dtype::bfloat16>(job);
+        case Dtype::float32: return merge_integers<Dtype::float32>(job);
+        case Dtype::float64: return merge_integers<Dtype::float64>(job);
     }
 }

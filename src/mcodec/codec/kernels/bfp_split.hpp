@@ -53,14 +53,15 @@ static void cut_integers(const uint32_t* tile, uint8_t* const* planes, size_t fr
 
 static void cut_integers(const uint32_t* tile, uint8_t* const* planes, int groups, size_t from) {
     switch (groups) {
-    case 1: return cut_integers<1>(tile, planes, from);
-    case 2: return cut_integers<2>(tile, planes, from);
-    case 3: return cut_integers<3>(tile, planes, from);
-    default: return cut_integers<4>(tile, planes, from);
+        case 1: return cut_integers<1>(tile, planes, from);
+        case 2: return cut_integers<2>(tile, planes, from);
+        case 3: return cut_integers<3>(tile, planes, from);
+        default: return cut_integers<4>(tile, planes, from);
     }
 }
 
-template <Dtype D> struct SplitIntegers {
+template <Dtype D>
+struct SplitIntegers {
     uint8_t* planes[32] = {};
     int groups;
     float top;
@@ -68,15 +69,18 @@ template <Dtype D> struct SplitIntegers {
     Scaling scaling;
 
     explicit SplitIntegers(const SplitBfp& job)
-        : groups(job.bits / 8 + 1), top(static_cast<float>((1u << job.bits) - 1)),
-          truncate(job.truncate), scaling{job.scale, -1, job.bits, true, false, 0.0f} {
+        : groups(job.bits / 8 + 1),
+          top(static_cast<float>((1u << job.bits) - 1)),
+          truncate(job.truncate),
+          scaling{job.scale, -1, job.bits, true, false, 0.0f} {
         for (int i = 0; i < job.bits; ++i) planes[job.bits - 1 - i] = job.planes[i];
         planes[8 * groups - 1] = job.sign;
         scaling.prepare(job.n);
         if (D == Dtype::float64) scaling.exact = false;
     }
 
-    template <class Visit> void outputs(Visit visit) {
+    template <class Visit>
+    void outputs(Visit visit) {
         for (uint8_t*& plane : planes) {
             if (plane) visit(plane, kW);
         }
@@ -114,16 +118,17 @@ template <Dtype D> struct SplitIntegers {
     }
 };
 
-template <Dtype D> static void split_integers(const SplitBfp& job) {
+template <Dtype D>
+static void split_integers(const SplitBfp& job) {
     SplitIntegers<D> split(job);
     run_split(split, job.n, sizeof(typename Number<D>::pattern), job.values);
 }
 
 static void split_bfp(const SplitBfp& job) noexcept {
     switch (job.dtype) {
-    case Dtype::float16: return split_integers<Dtype::float16>(job);
-    case Dtype::bfloat16: return split_integers<Dtype::bfloat16>(job);
-    case Dtype::float32: return split_integers<Dtype::float32>(job);
-    case Dtype::float64: return split_integers<Dtype::float64>(job);
+        case Dtype::float16: return split_integers<Dtype::float16>(job);
+        case Dtype::bfloat16: return split_integers<Dtype::bfloat16>(job);
+        case Dtype::float32: return split_integers<Dtype::float32>(job);
+        case Dtype::float64: return split_integers<Dtype::float64>(job);
     }
 }

@@ -35,7 +35,8 @@ size_t item_size(Dtype dtype) { return static_cast<size_t>(format_of(dtype).widt
 
 size_t plane_size(size_t n) { return n / 8 + (n % 8 != 0); }
 
-template <class Job> void run(void (*kernel)(Job&) noexcept, Job& job) {
+template <class Job>
+void run(void (*kernel)(Job&) noexcept, Job& job) {
     nb::gil_scoped_release released;
     RoundingGuard guard;
     kernel(job);
@@ -102,8 +103,7 @@ void split_float(const std::string& dtype, nb::handle values, nb::handle sign, n
     for (int i = 0; i < wanted; ++i) {
         job.exponent[2 - wanted + i] = buffers.bytes(parts[i], job.n, true, "exponent");
     }
-    job.count =
-        take_planes(buffers, planes, job.n, 0, format_of(job.dtype).mantissa, job.planes);
+    job.count = take_planes(buffers, planes, job.n, 0, format_of(job.dtype).mantissa, job.planes);
     run<const SplitFloat>(active().split_float, job);
 }
 
@@ -130,8 +130,7 @@ void merge_float(const std::string& dtype, nb::handle out, nb::handle sign, nb::
             job.exponent[place] = buffers.bytes(parts[i], job.n, false, "exponent");
         }
     }
-    job.count =
-        take_planes(buffers, planes, job.n, 0, format_of(job.dtype).mantissa, job.planes);
+    job.count = take_planes(buffers, planes, job.n, 0, format_of(job.dtype).mantissa, job.planes);
     run<const MergeFloat>(active().merge_float, job);
 }
 

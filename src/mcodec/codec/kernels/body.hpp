@@ -14,23 +14,18 @@
 //   stream, stream_end           a store past the cache, at a multiple of kW; the end of them
 
 #include "network.hpp"
-
 #include "elements.hpp"
-
 #include "chunks.hpp"
-
 #include "floats.hpp"
 #include "symbols.hpp"
-
 #include "scalar.hpp"
-
 #include "scaling.hpp"
-
 #include "bfp_merge.hpp"
 #include "bfp_split.hpp"
 #include "stats.hpp"
 
 static constexpr Table table(const char* name) {
-    return {name,      split_float,     merge_float,     split_bfp,
-            merge_bfp, planes_to_bytes, bytes_to_planes, scope_max, error_stats};
+    return {name,       split_float,     merge_float,     split_bfp,
+            merge_bfp,  planes_to_bytes, bytes_to_planes, scope_max,
+            error_stats};
 }

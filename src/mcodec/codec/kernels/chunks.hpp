@@ -6,21 +6,23 @@ MC_INLINE size_t bytes_for(size_t elements, size_t unit) {
     return unit == kW ? (elements + 7) / 8 : elements;
 }
 
-// Where a merge writes. Stores past the cache save reading what is about to be overwritten, and
-// need whole aligned lines: chunks go to a stage in the cache first, `phase_` bytes behind its
-// start, as far as the output is behind a line, and leave it line by line.
-template <bool kStage> class Sink {
+// Where a merge writes: straight to the output, or past the cache, which saves reading what is
+// about to be overwritten but needs whole aligned lines. Then chunks go to a stage in the cache
+// first, `phase_` bytes behind its start, as far as the output is behind a line, and leave it by
+// lines.
+class Sink {
   public:
-    Sink(uint8_t* out, size_t bytes)
-        : out_(out), begin_(out), streaming_(bytes >= kStreamFrom),
+    Sink(uint8_t* out, bool streaming)
+        : out_(out),
+          begin_(out),
+          streaming_(streaming),
           phase_(reinterpret_cast<uintptr_t>(out) % 64) {}
 
-    uint8_t* next() { return streaming_ ? stage_ + phase_ : kStage ? stage_ : out_; }
+    uint8_t* next() { return streaming_ ? stage_ + phase_ : out_; }
 
     // `bytes`, a multiple of 64, are at next().
     void push(size_t bytes) {
         if (streaming_) flush(bytes);
-        else if (kStage) for (size_t i = 0; i < bytes; i += kW) store(out_ + i, load(stage_ + i));
         out_ += bytes;
     }
 
@@ -53,10 +55,12 @@ template <bool kStage> class Sink {
 
 // A job has: inputs(f), which calls f(pointer, unit) for each array that it reads, and
 // chunk(at, from, count, out), which makes `count` elements, padded to a chunk, of those that begin
-// at `at`; `from` is where they are in the arrays.
-template <class Job> MC_INLINE void run_merge(Job& job, size_t n, size_t size, uint8_t* out) {
+// at `at`; `from` is where they are in the arrays. kStream says whether its output, when large, is
+// better written past the cache.
+template <class Job>
+MC_INLINE void run_merge(Job& job, size_t n, size_t size, uint8_t* out) {
     const size_t rest = n % kChunk, full = n - rest;
-    Sink<Job::kStage> sink(out, n * size);
+    Sink sink(out, Job::kStream && n * size >= kStreamFrom);
     for (size_t at = 0; at < full; at += kChunk) {
         job.chunk(at, at, kChunk, sink.next());
         sink.push(kChunk * size);

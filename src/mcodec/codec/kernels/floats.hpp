@@ -3,7 +3,8 @@
 // Mantissa planes travel through the networks in groups of eight. The sign is the highest bit of
 // the last group, which no mantissa fills; byte arithmetic moves it to its place.
 
-template <Dtype D> struct Fields {
+template <Dtype D>
+struct Fields {
     static constexpr Format format = format_of(D);
     static constexpr size_t size = format.width / 8;
     static constexpr int groups = format.mantissa / 8 + 1;
@@ -12,7 +13,8 @@ template <Dtype D> struct Fields {
 };
 
 // The bytes b of numbers from groups g, the exponent's low byte e and, for float64, its high one.
-template <Dtype D> MC_INLINE void fields_to_bytes(u8v* b, const u8v* g, u8v e, u8v high) {
+template <Dtype D>
+MC_INLINE void fields_to_bytes(u8v* b, const u8v* g, u8v e, u8v high) {
     constexpr int last = Fields<D>::groups - 1;
     for (int i = 0; i < last; ++i) b[i] = g[i];
     if (D == Dtype::float16) {
@@ -26,7 +28,8 @@ template <Dtype D> MC_INLINE void fields_to_bytes(u8v* b, const u8v* g, u8v e, u
     }
 }
 
-template <Dtype D> MC_INLINE void bytes_to_fields(const u8v* b, u8v* g, u8v& e, u8v& high) {
+template <Dtype D>
+MC_INLINE void bytes_to_fields(const u8v* b, u8v* g, u8v& e, u8v& high) {
     constexpr int last = Fields<D>::groups - 1;
     for (int i = 0; i < last; ++i) g[i] = b[i];
     if (D == Dtype::float16) {
@@ -42,8 +45,10 @@ template <Dtype D> MC_INLINE void bytes_to_fields(const u8v* b, u8v* g, u8v& e, 
     }
 }
 
-template <Dtype D> struct MergeFields : Fields<D> {
-    static constexpr bool kStage = true;
+template <Dtype D>
+struct MergeFields : Fields<D> {
+    // so many streams in and one out: without the reads of the output it is 1.1 to 1.8 times faster
+    static constexpr bool kStream = true;
     using F = Fields<D>;
     const uint8_t* planes[8 * F::groups] = {};  // by bit of the groups
     bool used[F::groups] = {};
@@ -60,7 +65,8 @@ template <Dtype D> struct MergeFields : Fields<D> {
         }
     }
 
-    template <class Visit> void inputs(Visit visit) {
+    template <class Visit>
+    void inputs(Visit visit) {
         for (const uint8_t*& plane : planes) {
             if (plane) visit(plane, kW);
         }
@@ -69,7 +75,9 @@ template <Dtype D> struct MergeFields : Fields<D> {
         }
     }
 
-    u8v part(int i, size_t at) const { return exponent[i] ? load_lanes(exponent[i] + at) : fill[i]; }
+    u8v part(int i, size_t at) const {
+        return exponent[i] ? load_lanes(exponent[i] + at) : fill[i];
+    }
 
     void chunk(size_t, size_t from, size_t, uint8_t* out) const {
         u8v groups[F::groups][8];
@@ -86,7 +94,8 @@ template <Dtype D> struct MergeFields : Fields<D> {
     }
 };
 
-template <Dtype D> struct SplitFields : Fields<D> {
+template <Dtype D>
+struct SplitFields : Fields<D> {
     using F = Fields<D>;
     uint8_t* planes[8 * F::groups] = {};
     bool used[F::groups] = {};
@@ -99,7 +108,8 @@ template <Dtype D> struct SplitFields : Fields<D> {
         for (int i = 0; i < F::parts; ++i) exponent[i] = job.exponent[2 - F::parts + i];
     }
 
-    template <class Visit> void outputs(Visit visit) {
+    template <class Visit>
+    void outputs(Visit visit) {
         for (uint8_t*& plane : planes) {
             if (plane) visit(plane, kW);
         }
@@ -122,30 +132,32 @@ template <Dtype D> struct SplitFields : Fields<D> {
     }
 };
 
-template <Dtype D> static void merge_fields(const MergeFloat& job) {
+template <Dtype D>
+static void merge_fields(const MergeFloat& job) {
     MergeFields<D> merge(job);
     run_merge(merge, job.n, Fields<D>::size, job.out);
 }
 
-template <Dtype D> static void split_fields(const SplitFloat& job) {
+template <Dtype D>
+static void split_fields(const SplitFloat& job) {
     SplitFields<D> split(job);
     run_split(split, job.n, Fields<D>::size, job.values);
 }
 
 static void merge_float(const MergeFloat& job) noexcept {
     switch (job.dtype) {
-    case Dtype::float16: return merge_fields<Dtype::float16>(job);
-    case Dtype::bfloat16: return merge_fields<Dtype::bfloat16>(job);
-    case Dtype::float32: return merge_fields<Dtype::float32>(job);
-    case Dtype::float64: return merge_fields<Dtype::float64>(job);
+        case Dtype::float16: return merge_fields<Dtype::float16>(job);
+        case Dtype::bfloat16: return merge_fields<Dtype::bfloat16>(job);
+        case Dtype::float32: return merge_fields<Dtype::float32>(job);
+        case Dtype::float64: return merge_fields<Dtype::float64>(job);
     }
 }
 
 static void split_float(const SplitFloat& job) noexcept {
     switch (job.dtype) {
-    case Dtype::float16: return split_fields<Dtype::float16>(job);
-    case Dtype::bfloat16: return split_fields<Dtype::bfloat16>(job);
-    case Dtype::float32: return split_fields<Dtype::float32>(job);
-    case Dtype::float64: return split_fields<Dtype::float64>(job);
+        case Dtype::float16: return split_fields<Dtype::float16>(job);
+        case Dtype::bfloat16: return split_fields<Dtype::bfloat16>(job);
+        case Dtype::float32: return split_fields<Dtype::float32>(job);
+        case Dtype::float64: return split_fields<Dtype::float64>(job);
     }
 }

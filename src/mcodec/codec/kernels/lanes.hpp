@@ -14,22 +14,26 @@ typedef float f32v __attribute__((vector_size(kW)));
 
 // The same at any address and over memory of any type.
 typedef u8v u8v_any __attribute__((aligned(1), may_alias));
-template <class T> struct Any {
+template <class T>
+struct Any {
     typedef T type __attribute__((aligned(1), may_alias));
 };
 
 MC_INLINE u8v load(const void* p) { return *static_cast<const u8v_any*>(p); }
 MC_INLINE void store(void* p, u8v v) { *static_cast<u8v_any*>(p) = v; }
 
-template <class T> MC_INLINE T get(const uint8_t* p, size_t i) {
+template <class T>
+MC_INLINE T get(const uint8_t* p, size_t i) {
     T value;
     memcpy(&value, p + i * sizeof(T), sizeof(T));
     return value;
 }
-template <class T> MC_INLINE void put(uint8_t* p, size_t i, T value) {
+template <class T>
+MC_INLINE void put(uint8_t* p, size_t i, T value) {
     memcpy(p + i * sizeof(T), &value, sizeof(T));
 }
-template <class To, class From> MC_INLINE To bits_as(From from) {
+template <class To, class From>
+MC_INLINE To bits_as(From from) {
     static_assert(sizeof(To) == sizeof(From), "");
     To to;
     memcpy(&to, &from, sizeof(To));
@@ -40,7 +44,7 @@ template <class To, class From> MC_INLINE To bits_as(From from) {
 constexpr size_t kChunk = 8 * kW;
 
 // How far ahead planes are fetched: more of them are read at a time than a processor follows alone.
-constexpr size_t kAhead = 512;
+constexpr size_t kAhead = 128;
 
-// Outputs of this many bytes and more go past the cache.
-constexpr size_t kStreamFrom = 1 << 18;
+// Outputs of this many bytes and more may go past the cache.
+constexpr size_t kStreamFrom = size_t{1} << 18;

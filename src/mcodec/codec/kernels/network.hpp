@@ -19,7 +19,8 @@ MC_INLINE void exchange(u8v& a, u8v& b, int shift, uint64_t mask) {
 }
 
 // Exchanges between the vectors whose numbers differ in bit `Step`.
-template <int Step> MC_INLINE void exchange_round(u8v (&p)[8], uint64_t mask) {
+template <int Step>
+MC_INLINE void exchange_round(u8v (&p)[8], uint64_t mask) {
 #pragma GCC unroll 8
     for (int r = 0; r < 8; ++r) {
         if (!(r & Step)) exchange(p[r], p[r + Step], Step, mask);
@@ -32,14 +33,16 @@ MC_INLINE void transpose_bits(u8v (&p)[8]) {
     exchange_round<4>(p, 0x0F0F0F0F0F0F0F0F);
 }
 
-template <int Bits> MC_INLINE void zip_pair(u8v& a, u8v& b) {
+template <int Bits>
+MC_INLINE void zip_pair(u8v& a, u8v& b) {
     const u8v low = zip<Bits, false>(a, b);
     b = zip<Bits, true>(a, b);
     a = low;
 }
 
 // Zips the vectors whose numbers differ in bit `Step`.
-template <int Bits, int Step> MC_INLINE void zip_round(u8v (&p)[8]) {
+template <int Bits, int Step>
+MC_INLINE void zip_round(u8v (&p)[8]) {
 #pragma GCC unroll 8
     for (int r = 0; r < 8; ++r) {
         if (!(r & Step)) zip_pair<Bits>(p[r], p[r + Step]);

@@ -13,12 +13,13 @@ namespace {
 constexpr size_t kW = 16;
 #include "lanes.hpp"
 
-template <int Bits, bool High> MC_INLINE u8v zip(u8v a, u8v b) {
+template <int Bits, bool High>
+MC_INLINE u8v zip(u8v a, u8v b) {
     if (Bits == 8) {
         return High ? __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29,
                                               14, 30, 15, 31)
-                    : __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6,
-                                              22, 7, 23);
+                    : __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22,
+                                              7, 23);
     }
     if (Bits == 16) {
         const u16v x = (u16v)a, y = (u16v)b;
@@ -38,7 +39,8 @@ MC_INLINE u8v narrow16(u16v a, u16v b) {
                                    26, 28, 30);
 }
 
-template <bool Odd> MC_INLINE u32v halves32(u8v a, u8v b) {
+template <bool Odd>
+MC_INLINE u32v halves32(u8v a, u8v b) {
     return Odd ? __builtin_shufflevector((u32v)a, (u32v)b, 1, 3, 5, 7)
                : __builtin_shufflevector((u32v)a, (u32v)b, 0, 2, 4, 6);
 }
@@ -63,9 +65,8 @@ MC_INLINE i32v round_to_int(f32v a) {
 }
 
 MC_INLINE u32v load16(const uint8_t* p) {
-    u32v v;
-    for (int i = 0; i < 4; ++i) v[i] = get<uint16_t>(p, i);
-    return v;
+    const u64v words = {get<uint64_t>(p, 0), 0};
+    return (u32v)zip<16, false>((u8v)words, u8v{});
 }
 MC_INLINE void store16(uint8_t* p, u32v v) {
     const u16v words = narrow32(v, v);

@@ -1,7 +1,6 @@
 """Every kernel in plain NumPy: what the compiled ones are compared with.
 
-Used instead of them when ``MCODEC_BACKEND=reference``. Written for clarity: one element at a
-time in the mind, one array at a time in the code. The functions have the signatures of
+Used instead of them when ``MCODEC_BACKEND=reference``. The functions have the signatures of
 `mcodec.codec.kernels._native`; `mcodec.codec.kernels` documents them.
 """
 
@@ -11,6 +10,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from mcodec.codec.kernels.checks import (
+    FLOAT32_MAX,
+    MAX_BITS,
+    MIN_NORMAL,
+    check_bfp,
+    check_format,
+    check_parts,
+    check_planes,
+    check_scopes,
+    check_size,
+    require,
+)
 from mcodec.types import FLOATS, FloatFormat
 
 if TYPE_CHECKING:
@@ -26,52 +37,7 @@ if TYPE_CHECKING:
     Scopes = tuple[int, int, int]  # inner, count, first
 
 ZERO_SCOPE: Final = -32768
-MAX_BITS: Final = 24
 _LARGEST: Final = {"float16": 0x7BFF, "bfloat16": 0x7F7F, "float32": 0x7F7FFFFF}
-_MIN_NORMAL: Final = 2.0**-126  # of float32 and bfloat16
-_FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
-
-
-# --- checks: the same misuse is a ValueError here and in the bindings ---
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
-
-
-def _format(dtype: str, values: Patterns, name: str) -> FloatFormat:
-    _require(dtype in FLOATS, f"dtype: no float format {dtype!r}")
-    _require(
-        values.ndim == 1 and values.itemsize == FLOATS[dtype].width // 8,
-        f"{name}: must be one-dimensional patterns of {dtype}",
-    )
-    return FLOATS[dtype]
-
-
-def _check_size(array: npt.NDArray[Any], size: int, name: str) -> None:
-    _require(array.ndim == 1 and array.size == size, f"{name}: must have {size} elements")
-
-
-def _check_planes(planes: Sequence[Bytes | None], n: int, low: int, high: int) -> None:
-    _require(low <= len(planes) <= high, f"planes: there must be {low} to {high}")
-    for plane in planes:
-        if plane is not None:
-            _check_size(plane, (n + 7) // 8, "planes")
-
-
-def _check_scopes(n: int, scopes: Scopes, table: npt.NDArray[Any]) -> None:
-    inner, count, first = scopes
-    _require(inner >= 1 and count >= 1 and first >= 0, "scopes: must be positive")
-    used = min(count, (first + n - 1) // inner + 1) if n else 0
-    _require(table.ndim == 1 and table.size >= used, f"scopes: the table must have {used} entries")
-
-
-def _check_bfp(bits: int, step: float | None) -> None:
-    _require(1 <= bits <= MAX_BITS, f"bits: must be 1 to {MAX_BITS}")
-    if step is not None:
-        normal = _MIN_NORMAL <= step <= _FLOAT32_MAX and float(np.float32(step)) == step
-        _require(normal, "step: must be a positive normal float32")
 
 
 # --- planes and fields ---
@@ -99,17 +65,16 @@ def split_float(
     dtype: str, values: Patterns, sign: Bytes, exponent: Sequence[Bytes], planes: Sequence[Bytes]
 ) -> None:
     """See `mcodec.codec.kernels.split_float`."""
-    fmt = _format(dtype, values, "values")
+    fmt = check_format(dtype, values, "values")
     n = values.size
-    _check_size(sign, (n + 7) // 8, "sign")
-    _check_planes(planes, n, 0, fmt.mantissa)
-    parts = (fmt.exponent + 7) // 8
-    _require(len(exponent) == parts, f"exponent: there must be {parts}")
+    check_size(sign, (n + 7) // 8, "sign")
+    check_planes(planes, n, 0, fmt.mantissa)
+    parts = check_parts(fmt, exponent)
     _pack(values, fmt.width - 1, sign)
     wide = values.astype(np.uint64)
     field = (wide >> np.uint64(fmt.mantissa)) & np.uint64((1 << fmt.exponent) - 1)
     for i, out in enumerate(exponent):
-        _check_size(out, n, "exponent")
+        check_size(out, n, "exponent")
         out[:] = (field >> np.uint64(8 * (parts - 1 - i))).astype(np.uint8)
     for i, plane in enumerate(planes):
         _pack(values, fmt.mantissa - 1 - i, plane)
@@ -123,19 +88,18 @@ def merge_float(
     planes: Sequence[Bytes | None],
 ) -> None:
     """See `mcodec.codec.kernels.merge_float`."""
-    fmt = _format(dtype, out, "out")
+    fmt = check_format(dtype, out, "out")
     n = out.size
-    _check_planes([sign], n, 1, 1)
-    _check_planes(planes, n, 0, fmt.mantissa)
-    parts = (fmt.exponent + 7) // 8
-    _require(len(exponent) == parts, f"exponent: there must be {parts}")
+    check_planes([sign], n, 1, 1)
+    check_planes(planes, n, 0, fmt.mantissa)
+    check_parts(fmt, exponent)
     field = np.zeros(n, np.uint64)
     for part in exponent:
         if isinstance(part, int):
-            _require(0 <= part <= 255, "exponent: a fill must be 0 to 255")
+            require(0 <= part <= 255, "exponent: a fill must be 0 to 255")
             field = (field << np.uint64(8)) | np.uint64(part)
         else:
-            _check_size(part, n, "exponent")
+            check_size(part, n, "exponent")
             field = (field << np.uint64(8)) | part
     field &= np.uint64((1 << fmt.exponent) - 1)
     mantissa = _join(planes, n) << np.uint64(fmt.mantissa - len(planes))
@@ -164,7 +128,7 @@ def _scope_index(n: int, scopes: Scopes) -> npt.NDArray[np.intp]:
 def _by_element(n: int, scopes: Scopes, exponents: Exponents | None) -> npt.NDArray[np.int64]:
     if exponents is None:
         raise ValueError("exponents: needed where there is no step")
-    _check_scopes(n, scopes, exponents)
+    check_scopes(n, scopes, exponents)
     return exponents[_scope_index(n, scopes)].astype(np.int64)
 
 
@@ -180,15 +144,15 @@ def split_bfp(
     planes: Sequence[Bytes],
 ) -> None:
     """See `mcodec.codec.kernels.split_bfp`."""
-    fmt = _format(dtype, values, "values")
+    fmt = check_format(dtype, values, "values")
     n = values.size
-    _check_bfp(bits, step)
-    _check_size(sign, (n + 7) // 8, "sign")
-    _check_planes(planes, n, bits, bits)
+    check_bfp(bits, step)
+    check_size(sign, (n + 7) // 8, "sign")
+    check_planes(planes, n, bits, bits)
     w = _to_float64(dtype, _magnitude(fmt, values))
     with np.errstate(over="ignore", under="ignore"):
         if step is not None:
-            _require(not truncate, "truncate: not with a step")
+            require(not truncate, "truncate: not with a step")
             scaled = w / np.float64(step)
         else:
             e = _by_element(n, scopes, exponents)
@@ -206,7 +170,7 @@ def _round_bfloat16(exact: Doubles) -> Patterns:
     """Round non-negative numbers, exact in float32 where they are normal, to patterns."""
     bits = exact.astype(np.float32).view(np.uint32)
     normal = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
-    small = exact < _MIN_NORMAL
+    small = exact < MIN_NORMAL
     # Subnormals are multiples of 2**-133; through float32 they would be rounded twice.
     subnormal = np.rint(np.ldexp(np.where(small, exact, 0.0), 133))
     return np.where(small, subnormal.astype(np.uint32), normal)
@@ -235,12 +199,12 @@ def merge_bfp(
     planes: Sequence[Bytes | None],
 ) -> None:
     """See `mcodec.codec.kernels.merge_bfp`."""
-    fmt = _format(dtype, out, "out")
+    fmt = check_format(dtype, out, "out")
     n = out.size
-    _check_bfp(bits, step)
-    _check_planes([sign], n, 1, 1)
-    _check_planes(planes, n, 0, bits)
-    _require(not (mid and len(planes) == MAX_BITS), "mid: at most 23 planes")
+    check_bfp(bits, step)
+    check_planes([sign], n, 1, 1)
+    check_planes(planes, n, 0, bits)
+    require(not (mid and len(planes) == MAX_BITS), "mid: at most 23 planes")
     magnitude = _join(planes, n)
     k = bits - len(planes)
     if mid:
@@ -249,7 +213,8 @@ def merge_bfp(
     with np.errstate(over="ignore", under="ignore"):
         if step is not None:
             integer = np.ldexp(magnitude.astype(np.float32), k)
-            value = (integer * np.float32(step)).astype(np.float64)
+            product = np.minimum(integer * np.float32(step), np.float32(FLOAT32_MAX))
+            value = product.astype(np.float64)
         else:
             e = _by_element(n, scopes, exponents)
             value = np.where(
@@ -264,32 +229,30 @@ def merge_bfp(
 
 def planes_to_bytes(planes: Sequence[Bytes | None], out: Bytes) -> None:
     """See `mcodec.codec.kernels.planes_to_bytes`."""
-    _check_size(out, out.size, "out")
-    _check_planes(planes, out.size, 1, 8)
+    check_planes(planes, out.size, 1, 8)
     out[:] = _join(planes, out.size)
 
 
 def bytes_to_planes(values: Bytes, planes: Sequence[Bytes]) -> None:
     """See `mcodec.codec.kernels.bytes_to_planes`."""
-    _check_size(values, values.size, "values")
-    _check_planes(planes, values.size, 1, 8)
+    check_planes(planes, values.size, 1, 8)
     for i, plane in enumerate(planes):
         _pack(values, len(planes) - 1 - i, plane)
 
 
 def scope_max(dtype: str, values: Patterns, scopes: Scopes, maxima: Wide) -> None:
     """See `mcodec.codec.kernels.scope_max`."""
-    fmt = _format(dtype, values, "values")
-    _check_scopes(values.size, scopes, maxima)
+    fmt = check_format(dtype, values, "values")
+    check_scopes(values.size, scopes, maxima)
     index = _scope_index(values.size, scopes)
     np.maximum.at(maxima, index, _magnitude(fmt, values).astype(np.uint64))
 
 
 def error_stats(dtype: str, source: Patterns, decoded: Patterns) -> tuple[float, float, float]:
     """See `mcodec.codec.kernels.error_stats`."""
-    _format(dtype, source, "source")
-    _format(dtype, decoded, "decoded")
-    _check_size(decoded, source.size, "decoded")
+    check_format(dtype, source, "source")
+    check_format(dtype, decoded, "decoded")
+    check_size(decoded, source.size, "decoded")
     s = _to_float64(dtype, source)
     e = s - _to_float64(dtype, decoded)
     return float(np.abs(e).max(initial=0.0)), _sum_squares(e), _sum_squares(s)

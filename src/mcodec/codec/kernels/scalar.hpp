@@ -2,32 +2,39 @@
 // are no normal float32.
 
 // Pattern types, and the largest finite number.
-template <Dtype D> struct Number;
-template <> struct Number<Dtype::float16> {
+template <Dtype D>
+struct Number;
+template <>
+struct Number<Dtype::float16> {
     typedef uint16_t pattern;
     static constexpr double largest = 65504.0;
 };
-template <> struct Number<Dtype::bfloat16> {
+template <>
+struct Number<Dtype::bfloat16> {
     typedef uint16_t pattern;
     static constexpr double largest = 0x1.FEp127;
 };
-template <> struct Number<Dtype::float32> {
+template <>
+struct Number<Dtype::float32> {
     typedef uint32_t pattern;
     static constexpr double largest = 0x1.FFFFFEp127;
 };
-template <> struct Number<Dtype::float64> {
+template <>
+struct Number<Dtype::float64> {
     typedef uint64_t pattern;
     static constexpr double largest = 0x1.FFFFFFFFFFFFFp1023;
 };
 
-template <Dtype D> struct Signs {
+template <Dtype D>
+struct Signs {
     typedef typename Number<D>::pattern pattern;
     static constexpr int shift = 8 * sizeof(pattern) - 1;
     static constexpr pattern rest = static_cast<pattern>(~(pattern{1} << shift));
 };
 
 // Finite numbers of every dtype are exact in float64.
-template <Dtype D> MC_INLINE double to_double(typename Number<D>::pattern bits) {
+template <Dtype D>
+MC_INLINE double to_double(typename Number<D>::pattern bits) {
     if constexpr (D == Dtype::float64) {
         return bits_as<double>(bits);
     } else if constexpr (D == Dtype::float32) {
@@ -46,7 +53,8 @@ MC_INLINE double round_to_even(double v) { return (v + 0x1p52) - 0x1p52; }
 
 // v is not negative and at most the largest number of the dtype, and exact in float32 where that
 // is not subnormal (float64: anything).
-template <Dtype D> MC_INLINE typename Number<D>::pattern from_double(double v) {
+template <Dtype D>
+MC_INLINE typename Number<D>::pattern from_double(double v) {
     typedef typename Number<D>::pattern pattern;
     if constexpr (D == Dtype::float64) {
         return bits_as<pattern>(v);

@@ -16,7 +16,9 @@ MC_INLINE void for_scopes(const Scopes& s, uint64_t at, size_t count, Visit visi
     }
 }
 
-MC_INLINE double power_of_two(int p) { return bits_as<double>(static_cast<uint64_t>(p + 1023) << 52); }
+MC_INLINE double power_of_two(int p) {
+    return bits_as<double>(static_cast<uint64_t>(p + 1023) << 52);
+}
 
 MC_INLINE bool one_scope(const Scopes& s, size_t n) {
     return s.count == 1 || n <= s.inner - s.first % s.inner;

@@ -1,6 +1,7 @@
 // scope_max and error_stats: what is measured of numbers.
 
-template <Dtype D> static void largest_by_scope(const ScopeMax& job) {
+template <Dtype D>
+static void largest_by_scope(const ScopeMax& job) {
     typedef typename Number<D>::pattern pattern;
     const bool runs = job.scopes.inner == 1;
     for_scopes(job.scopes, 0, job.n, [&](uint64_t scope, size_t offset, size_t length) {
@@ -22,10 +23,10 @@ template <Dtype D> static void largest_by_scope(const ScopeMax& job) {
 
 static void scope_max(const ScopeMax& job) noexcept {
     switch (job.dtype) {
-    case Dtype::float16: return largest_by_scope<Dtype::float16>(job);
-    case Dtype::bfloat16: return largest_by_scope<Dtype::bfloat16>(job);
-    case Dtype::float32: return largest_by_scope<Dtype::float32>(job);
-    case Dtype::float64: return largest_by_scope<Dtype::float64>(job);
+        case Dtype::float16: return largest_by_scope<Dtype::float16>(job);
+        case Dtype::bfloat16: return largest_by_scope<Dtype::bfloat16>(job);
+        case Dtype::float32: return largest_by_scope<Dtype::float32>(job);
+        case Dtype::float64: return largest_by_scope<Dtype::float64>(job);
     }
 }
 
@@ -46,7 +47,8 @@ static void load_doubles(const uint8_t* in, size_t at, size_t count, double* til
     for (size_t i = count; i < kTile; ++i) tile[i] = 0.0;
 }
 
-template <Dtype D> static void compare(ErrorStats& job) {
+template <Dtype D>
+static void compare(ErrorStats& job) {
     f64x8 squares{}, signal{}, largest{};
     alignas(64) double source[kTile], decoded[kTile];
     for (size_t at = 0; at < job.n; at += kTile) {
@@ -71,9 +73,9 @@ template <Dtype D> static void compare(ErrorStats& job) {
 
 static void error_stats(ErrorStats& job) noexcept {
     switch (job.dtype) {
-    case Dtype::float16: return compare<Dtype::float16>(job);
-    case Dtype::bfloat16: return compare<Dtype::bfloat16>(job);
-    case Dtype::float32: return compare<Dtype::float32>(job);
-    case Dtype::float64: return compare<Dtype::float64>(job);
+        case Dtype::float16: return compare<Dtype::float16>(job);
+        case Dtype::bfloat16: return compare<Dtype::bfloat16>(job);
+        case Dtype::float32: return compare<Dtype::float32>(job);
+        case Dtype::float64: return compare<Dtype::float64>(job);
     }
 }

@@ -1,13 +1,14 @@
 // planes_to_bytes, bytes_to_planes: small integers, one a byte.
 
 struct MergeSymbols {
-    static constexpr bool kStage = false;
+    static constexpr bool kStream = false;
     const uint8_t* planes[8] = {};
 
     explicit MergeSymbols(const PlanesToBytes& job) {
         for (int i = 0; i < job.count; ++i) planes[job.count - 1 - i] = job.planes[i];
     }
-    template <class Visit> void inputs(Visit visit) {
+    template <class Visit>
+    void inputs(Visit visit) {
         for (const uint8_t*& plane : planes) {
             if (plane) visit(plane, kW);
         }
@@ -25,7 +26,8 @@ struct SplitSymbols {
     explicit SplitSymbols(const BytesToPlanes& job) {
         for (int i = 0; i < job.count; ++i) planes[job.count - 1 - i] = job.planes[i];
     }
-    template <class Visit> void outputs(Visit visit) {
+    template <class Visit>
+    void outputs(Visit visit) {
         for (uint8_t*& plane : planes) {
             if (plane) visit(plane, kW);
         }

@@ -1,0 +1,325 @@
+"""Any damage to a file, in front of the hashes or behind them, is a FormatError or a sound decode.
+
+The files here are forged: after a change every hash is computed again, so that the checks behind
+the hashes are reached. Nothing but McodecError may come out, and little memory is taken.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tracemalloc
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from xxhash import xxh3_64_intdigest
+
+import mcodec
+from mcodec.errors import REASONS, FormatError, UsageError
+from support import cases
+from support.forge import Forged
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MOST_MEMORY: Final = 200 * 2**20  # three times the largest chunk
+BUDGET: Final = 1 << 22  # decoded bytes of a task
+ODD: Final = (0, 1, 2, 7, 8, 63, 255, 2**16, 2**31, 2**32 - 1, 2**48, 2**63, 2**64 - 1)
+WIDTH: Final = {"offset": 64, "stored": 32, "raw": 32, "hash": 64} | {
+    "file_length": 64,
+    "front_offset": 64,
+    "manifest_stored": 32,
+    "manifest_raw": 32,
+    "row_count": 32,
+    "flags": 32,
+    "reserved": 32,
+}
+
+
+def small_models() -> dict[str, dict[str, Any]]:
+    """Two models with every kind of stream: heads, planes, symbols, fills, frames."""
+    model = {
+        "kernel": cases.weights("float32", (12, 16), 1),
+        "compact": cases.weights("float32", (6, 5), 2),
+        "blocks": cases.weights("float64", (70,), 3),
+        "step": cases.weights("float16", (4, 5), 4),
+        "bias": cases.noise("float32", (5,), 5),
+        "symbols": cases.weights("float32", (130, 130), 6, 0.001),
+        "flags": np.array([True, False, True]),
+        "zeros": np.zeros((3, 3), np.int32),
+        "half": cases.noise("bfloat16", (3,), 7),
+    }
+    return {"A": model, "B": {name: array[::-1] for name, array in model.items()}}
+
+
+PLAN: Final = """
+[[tensor]]
+match = "*:kernel"
+codec = "bfp(bits=5,scope=axis:1)"
+[[tensor]]
+match = "*:compact"
+codec = "bfp(bits=3,signs=compact)"
+[[tensor]]
+match = "*:blocks"
+codec = "bfp(bits=2,scope=block:16,reconstruct=mid)"
+[[tensor]]
+match = "*:step"
+codec = "bfp(bits=4,step=0.0625)"
+[[tensor]]
+match = "*:symbols"
+codec = "bfp(bits=3)"
+"""
+
+
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The same models in every layout, by layout."""
+    folder = tmp_path_factory.mktemp("hostile")
+    plan, path = folder / "plan.toml", folder / "small.mc"
+    plan.write_text(PLAN)
+    found = {}
+    for layout in ("task", "interleaved", "progressive"):
+        text = PLAN.replace(",signs=compact", "") if layout == "progressive" else PLAN
+        plan.write_text(text)
+        mcodec.pack(small_models(), path, plan=plan, layout=layout, jobs=1)
+        found[layout] = path.read_bytes()
+    return found
+
+
+def probe(path: Path, data: bytes) -> str:
+    """Do all that reads a file; return "sound" or the reason code of the first refusal."""
+    path.write_bytes(data)
+    calls = (open_and_read, verify, relayout)
+    tracemalloc.start()
+    try:
+        codes = [attempt(call, path) for call in calls]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < MOST_MEMORY
+    return next((code for code in codes if code != "sound"), "sound")
+
+
+def attempt(call: Any, path: Path) -> str:
+    """Call; all that may come out is a FormatError with a known reason."""
+    try:
+        call(path)
+    except FormatError as error:
+        assert error.code in REASONS
+        assert "\n" not in str(error)
+        return error.code
+    return "sound"
+
+
+def open_and_read(path: Path) -> None:
+    """Decode all tensors, canonical and derived."""
+    refused: FormatError | None = None
+    for partial in (False, True):
+        with mcodec.open(path, jobs=1, partial=partial, max_decoded=BUDGET) as file:
+            for name in file.tasks:
+                for view in ({}, {"planes": 2}, {"planes": 1, "midpoint": True}):
+                    task = file.task(name, **view)
+                    for tensor in task:
+                        try:
+                            assert task[tensor].shape == task.spec(tensor).shape
+                        except FormatError as error:
+                            refused = error
+    if refused is not None:
+        raise refused
+
+
+def verify(path: Path) -> None:
+    mcodec.verify(path, deep=True, jobs=1, max_decoded=BUDGET)
+
+
+def relayout(path: Path) -> None:
+    with contextlib.suppress(UsageError):  # a file with compact signs cannot be progressive
+        mcodec.relayout(path, path.with_suffix(".out"), "progressive")
+
+
+LAYOUTS = st.sampled_from(("task", "interleaved", "progressive"))
+
+
+@given(layout=LAYOUTS, data=st.data())
+def test_any_bytes_changed(
+    tmp_path: Path, originals: dict[str, bytes], layout: str, data: st.DataObject
+) -> None:
+    changed = bytearray(originals[layout])
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(changed) - 1) | st.integers(0, 255))
+        changed[place] = data.draw(st.integers(0, 255))
+    code = probe(tmp_path / "x.mc", bytes(changed))
+    assert (code == "sound") == (bytes(changed) == originals[layout])
+
+
+@given(layout=LAYOUTS, data=st.data())
+def test_any_length(
+    tmp_path: Path, originals: dict[str, bytes], layout: str, data: st.DataObject
+) -> None:
+    original = originals[layout]
+    size = data.draw(st.integers(0, len(original) - 1))
+    assert probe(tmp_path / "x.mc", original[:size]) in ("not_mcodec", "file_truncated")
+    assert probe(tmp_path / "x.mc", original + bytes(1 + size % 100)) == "trailing_data"
+
+
+@given(layout=LAYOUTS, data=st.data())
+def test_header_fields(
+    tmp_path: Path, originals: dict[str, bytes], layout: str, data: st.DataObject
+) -> None:
+    forged = Forged.of(originals[layout])
+    name = data.draw(st.sampled_from([*WIDTH, "major", "minor", "kind", "layout"]).filter(
+        lambda field: field in forged.header
+    ))
+    value = data.draw(st.sampled_from(ODD) | st.integers(0, 2**64)) % 2 ** WIDTH.get(name, 8)
+    probe(tmp_path / "x.mc", forged.build(**{name: value}))
+
+
+@given(layout=LAYOUTS, data=st.data())
+def test_row_fields(
+    tmp_path: Path, originals: dict[str, bytes], layout: str, data: st.DataObject
+) -> None:
+    forged = Forged.of(originals[layout])
+    for _ in range(data.draw(st.integers(1, 3))):
+        row = data.draw(st.sampled_from(forged.rows))
+        field = data.draw(st.sampled_from([name for name in row if name != "zero"]))
+        value = data.draw(st.sampled_from(ODD) | st.integers(0, 2**64))
+        near = data.draw(st.sampled_from((value, row[field] + 1, row[field] - 1, 8 * value)))
+        row[field] = near % 2 ** WIDTH.get(field, 8)
+    probe(tmp_path / "x.mc", forged.build())
+
+
+@given(layout=LAYOUTS, data=st.data())
+def test_rows_moved(
+    tmp_path: Path, originals: dict[str, bytes], layout: str, data: st.DataObject
+) -> None:
+    forged = Forged.of(originals[layout])
+    count = len(forged.rows)
+    first, second = (data.draw(st.integers(0, count - 1)) for _ in range(2))
+    kind = data.draw(st.sampled_from(("swap", "drop", "twice", "places")))
+    rows = forged.rows
+    if kind == "swap":
+        rows[first], rows[second] = rows[second], rows[first]
+    elif kind == "drop":
+        del rows[first]
+    elif kind == "twice":
+        rows.insert(first, dict(rows[second]))
+    else:
+        place = {name: rows[second][name] for name in ("offset", "stored", "hash", "coder")}
+        rows[first] = {**rows[first], **place}
+    probe(tmp_path / "x.mc", forged.build())
+
+
+@given(layout=LAYOUTS, data=st.data())
+def test_chunks_with_their_hash(
+    tmp_path: Path, originals: dict[str, bytes], layout: str, data: st.DataObject
+) -> None:
+    forged = Forged.of(originals[layout])
+    stored = [index for index, row in enumerate(forged.rows) if row["stored"]]
+    for _ in range(data.draw(st.integers(1, 3))):
+        index = data.draw(st.sampled_from(stored))
+        place, value = data.draw(st.integers(0, 2**16)), data.draw(st.integers(1, 255))
+        forged.damage(index, place, value)
+    code = probe(tmp_path / "x.mc", forged.build())
+    assert code in ("sound", "stream_invalid", "chunk_corrupt", "digest_mismatch")
+
+
+JUNK = st.sampled_from(
+    (None, True, -1, 0, 1, 2**31, 2**47, 2**48, 2**64, 10**30, 1.5, "", "x", "bfp", [], {}, [[]])
+)
+
+
+@given(layout=LAYOUTS, data=st.data())
+def test_manifest_values(
+    tmp_path: Path, originals: dict[str, bytes], layout: str, data: st.DataObject
+) -> None:
+    forged = Forged.of(originals[layout])
+    for _ in range(data.draw(st.integers(1, 2))):
+        mutate(forged.manifest, data)
+    probe(tmp_path / "x.mc", forged.build())
+
+
+def mutate(value: Any, data: st.DataObject) -> None:
+    """Walk down a JSON value by chance, and change, drop or double something there."""
+    while True:
+        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+        if not keys:
+            return
+        key = data.draw(st.sampled_from(keys))
+        inner = value[key]
+        if isinstance(inner, dict | list) and inner and data.draw(st.integers(0, 5)):
+            value = inner
+            continue
+        kind = data.draw(st.sampled_from(("junk", "drop", "twice", "near")))
+        if kind == "drop":
+            del value[key]
+        elif kind == "twice" and isinstance(value, list):
+            value.insert(key, inner)
+        elif kind == "near" and type(inner) is int:
+            value[key] = inner + data.draw(st.sampled_from((-1, 1, 8, 2**18)))
+        else:
+            value[key] = data.draw(JUNK)
+        return
+
+
+@given(
+    text=st.sampled_from(
+        (b"", b"{}", b"[]", b"null", b"{", b"\xff", b"\xef\xbb\xbf{}", b'{"codecs":NaN}')
+        + (b"[" * 100_000, b'{"a":' * 40 + b"1" + b"}" * 40, b'"' + b"[" * 50 + b'"')
+    )
+    | st.binary(max_size=30)
+)
+def test_manifests_that_are_none(
+    tmp_path: Path, originals: dict[str, bytes], text: bytes
+) -> None:
+    forged = Forged.of(originals["task"])
+    forged.manifest = text
+    code = probe(tmp_path / "x.mc", forged.build())
+    assert code in ("manifest_invalid", "limit_exceeded")
+
+
+def test_deep_brackets_inside_strings_are_no_depth(
+    tmp_path: Path, originals: dict[str, bytes]
+) -> None:
+    forged = Forged.of(originals["task"])
+    forged.manifest["tasks"][0]["metadata"] = {"note": "[{" * 500 + '\\"' + "]" * 70}
+    assert probe(tmp_path / "x.mc", forged.build()) == "sound"
+    forged.manifest["note"] = [[]]
+    for _ in range(33):
+        forged.manifest["note"] = [forged.manifest["note"]]
+    assert probe(tmp_path / "x.mc", forged.build()) == "limit_exceeded"
+
+
+def test_a_file_that_claims_far_more_than_it_holds(tmp_path: Path) -> None:
+    # 2^18 zeros in 300 bytes are fine; a terabyte of them is over any budget.
+    path = tmp_path / "x.mc"
+    mcodec.pack({"A": {"w": np.zeros(1 << 18, np.uint8)}}, path, jobs=1)
+    forged = Forged.of(path.read_bytes())
+    forged.manifest["runs"][0][2] = [[1 << 40]]
+    assert probe(path, forged.build()) == "decoded_too_large"
+    forged.manifest["tasks"][0]["tensors"] = []  # hidden: its rows are still counted
+    assert probe(path, forged.build()) == "row_order"
+
+
+@given(layout=LAYOUTS, data=st.data())
+def test_a_compact_run_in_a_progressive_file(
+    tmp_path: Path, originals: dict[str, bytes], layout: str, data: st.DataObject
+) -> None:
+    forged = Forged.of(originals[layout])
+    for config in forged.manifest["codecs"]:
+        if config["id"] == "bfp" and data.draw(st.booleans()):
+            config["signs"] = data.draw(st.sampled_from(("full", "compact")))
+            config["bits"] = data.draw(st.integers(1, 9))
+    whole = forged.build()
+    probe(tmp_path / "x.mc", whole)
+    size = data.draw(st.integers(0, len(whole)))
+    probe(tmp_path / "x.mc", whole[:size])
+
+
+def test_forging_itself_changes_nothing(tmp_path: Path, originals: dict[str, bytes]) -> None:
+    for original in originals.values():
+        forged = Forged.of(original)
+        assert probe(tmp_path / "x.mc", forged.build()) == "sound"
+        stored = [index for index, row in enumerate(forged.rows) if row["stored"]]
+        assert all(xxh3_64_intdigest(forged.chunk(i)) == forged.rows[i]["hash"] for i in stored)

@@ -1,0 +1,201 @@
+"""Configurations: what each codec takes, and how people type it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mcodec.codec.bfp import BfpCodec
+from mcodec.codec.float import FloatCodec
+from mcodec.codec.plan import Plan, parse_codec, parse_plan
+from mcodec.codec.raw import RawCodec
+from mcodec.codec.registry import CODECS, from_config
+from mcodec.codec.scope import Scope
+from mcodec.errors import CodecConfigError, UsageError
+from mcodec.types import RunSpec
+
+GOOD: list[dict[str, Any]] = [
+    {"id": "raw"},
+    {"id": "float"},
+    {"id": "float", "keep": 1},
+    {"id": "float", "keep": 64},
+    {"id": "bfp", "bits": 1},
+    {"id": "bfp", "bits": 24, "rounding": "truncate", "scope": "axis:-64", "signs": "compact"},
+    {"id": "bfp", "bits": 23, "reconstruct": "mid", "scope": "block:262144"},
+    {"id": "bfp", "bits": 8, "step": 0.5},
+    {"id": "bfp", "bits": 8, "step": 2.0**-126, "rounding": "truncate"},
+]
+BAD: list[dict[str, Any]] = [
+    {"id": "raw", "keep": 8},
+    {"id": "float", "keep": 0},
+    {"id": "float", "keep": 65},
+    {"id": "float", "keep": True},
+    {"id": "float", "keep": 16.0},
+    {"id": "float", "keep": "16"},
+    {"id": "float", "keep": None},
+    {"id": "float", "bits": 8},
+    {"id": "bfp"},
+    {"id": "bfp", "bits": 0},
+    {"id": "bfp", "bits": 25},
+    {"id": "bfp", "bits": True},
+    {"id": "bfp", "bits": 8, "rounding": "up"},
+    {"id": "bfp", "bits": 8, "rounding": 1},
+    {"id": "bfp", "bits": 8, "signs": ["full"]},
+    {"id": "bfp", "bits": 24, "reconstruct": "mid"},
+    {"id": "bfp", "bits": 8, "step": 0.5, "scope": "axis:0"},
+    {"id": "bfp", "bits": 8, "step": 0},
+    {"id": "bfp", "bits": 8, "step": -0.5},
+    {"id": "bfp", "bits": 8, "step": 0.1},
+    {"id": "bfp", "bits": 8, "step": True},
+    {"id": "bfp", "bits": 8, "step": 2.0**-127},
+    {"id": "bfp", "bits": 8, "step": 2.0**128},
+    {"id": "bfp", "bits": 8, "step": float("inf")},
+    {"id": "bfp", "bits": 8, "step": float("nan")},
+    {"id": "bfp", "bits": 8, "step": 10**400},
+    {"id": "bfp", "bits": 8, "step": None},
+    *({"id": "bfp", "bits": 8, "scope": scope} for scope in (
+        *("", "axis", "axis:", "axis:64", "axis:-65", "axis:00", "axis:-0", "axis:1 ", "axis:+1"),
+        *("block:0", "block:3", "block:-8", "block:524288", "Tensor", "tensor:0", 0, None, []),
+    )),
+]
+
+
+@pytest.mark.parametrize("config", GOOD, ids=str)
+def test_a_configuration_survives_its_codec(config: dict[str, Any]) -> None:
+    codec = from_config(config)
+    assert config.items() <= codec.config().items()
+    assert from_config(codec.config()) == codec
+
+
+@pytest.mark.parametrize("config", BAD, ids=lambda config: str(config)[:60])
+def test_a_configuration_that_breaks_its_page(config: dict[str, Any]) -> None:
+    with pytest.raises(CodecConfigError) as caught:
+        from_config(config)
+    assert caught.value.code == "codec_config"
+    assert config["id"] in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["Raw", "bfp2", "mcodec.codec.raw", "__class__", "raw\0"])
+def test_an_unknown_codec(name: str) -> None:
+    with pytest.raises(CodecConfigError, match="this mcodec knows: raw, float, bfp") as caught:
+        from_config({"id": name})
+    assert caught.value.code == "codec_unknown"
+
+
+def test_every_entry_of_the_registry_is_what_it_says() -> None:
+    options: dict[str, dict[str, Any]] = {"bfp": {"bits": 8}}
+    for name, entry in CODECS.items():
+        codec = from_config({"id": name, **options.get(name, {})})
+        assert (codec.codec_id, type(codec).__name__) == (name, entry.name)
+
+
+@pytest.mark.parametrize(
+    ("text", "codec"),
+    [
+        ("raw", RawCodec()),
+        ("raw()", RawCodec()),
+        ("float", FloatCodec()),
+        ("float(keep=16)", FloatCodec(16)),
+        ("bfp(bits=8)", BfpCodec(8)),
+        ("  bfp ( bits = 8 , scope = axis:-1 ) ", BfpCodec(8, scope=Scope("axis", -1))),
+        ("bfp(bits=8,step=0.25,)", BfpCodec(8, step=0.25)),
+        ("bfp(bits=8,step=1)", BfpCodec(8, step=1.0)),
+    ],
+)
+def test_codec_strings(text: str, codec: object) -> None:
+    assert parse_codec(text) == codec
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "(", ")", "bfp(", "bfp)", "bfp(bits)", "bfp(bits=)", "bfp(bits=8", "bfp(=8)"),
+        *("bfp(bits=8))", "bfp(bits=8)x", "bfp bits=8", "bfp(bits=8 signs=full)", "raw,raw"),
+        *("bfp(bits=8,bits=8)", "bfp(id=raw,bits=8)", "bfp(bits==8)", "8", "Raw", "bfp(bits=a=b)"),
+        "raw(a=" * 40 + "raw" + ")" * 40,
+    ],
+)
+def test_malformed_codec_strings(text: str) -> None:
+    with pytest.raises(CodecConfigError, match="not of the form"):
+        parse_codec(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("bfp(bits=8,depth=2)", "has no option 'depth'; it has: bits, "),
+        ("raw(keep=8)", "has no option 'keep'; it has: none"),
+        ("float(keep=12.5)", "keep is an integer from 1 to 64, not 12.5"),
+        ("float(keep=raw(x=1))", "keep is an integer"),
+        ("bfp(bits=8,step=0.1)", "not 0.1; the nearest is 0.10000000149011612"),
+        ("zfp", "unknown codec 'zfp'"),
+    ],
+)
+def test_messages_say_what_to_do(text: str, message: str) -> None:
+    with pytest.raises(CodecConfigError) as caught:
+        parse_codec(text)
+    assert message in str(caught.value)
+
+
+def test_a_codec_refuses_runs_that_it_cannot_carry() -> None:
+    shared = [(1 << 18, 1), (3, 1)]
+    cases: list[tuple[str, str, list[tuple[int, ...]], str]] = [
+        ("float", "int32", [(2,)], "takes float16"),
+        ("bfp(bits=8)", "complex64", [(2,)], "takes float16"),
+        ("float(keep=17)", "bfloat16", [(2,)], "17"),
+        ("bfp(bits=8,scope=axis:1)", "float32", [(2, 2), (2,)], "axis:1 needs that axis"),
+        ("bfp(bits=8,scope=axis:-3)", "float32", [(2, 2)], "axis:-3 needs that axis"),
+        ("bfp(bits=8,scope=axis:0)", "float32", [()], "axis:0 needs that axis"),
+        ("bfp(bits=8,scope=axis:0)", "float32", [(1 << 25, 0), (1 << 26, 1)], "more exponents"),
+        ("bfp(bits=8,scope=block:8)", "float32", shared, "at most one block"),
+    ]
+    for text, dtype, shapes, message in cases:
+        with pytest.raises(CodecConfigError, match=message):
+            parse_codec(text).check(RunSpec.of(dtype, shapes))
+    parse_codec("bfp(bits=8)").check(RunSpec.of("float32", shared))
+    parse_codec("float(keep=16)").check(RunSpec.of("bfloat16", shared))
+
+
+def test_the_last_rule_of_a_plan_wins() -> None:
+    plan = parse_plan(
+        """
+        [[tensor]]
+        match = "*"
+        codec = "float"
+        [[tensor]]
+        match = "B:*/kernel"
+        codec = "bfp(bits=8)"
+        [[tensor]]
+        match = "B:head/*"
+        codec = "raw"
+        """,
+        "plan.toml",
+    )
+    assert plan.codec("A", "x/kernel") == FloatCodec()
+    assert plan.codec("B", "x/kernel") == BfpCodec(8)
+    assert plan.codec("B", "head/kernel") == RawCodec()
+    assert plan.codec("B", "HEAD/kernel") == BfpCodec(8)
+    assert Plan().codec("A", "x") is None
+    assert parse_plan("", "plan.toml").codec("A", "x") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tensor",
+        "[[tensors]]\nmatch='*'\ncodec='raw'",
+        "[tensor]\nmatch='*'\ncodec='raw'",
+        "[[tensor]]\nmatch='*'",
+        "[[tensor]]\nmatch='*'\ncodec=8",
+        "[[tensor]]\nmatch='*'\ncodec='raw'\nbits=8",
+    ],
+)
+def test_a_file_that_is_no_plan(text: str) -> None:
+    with pytest.raises(UsageError, match=r"^plan\.toml: not a plan"):
+        parse_plan(text, "plan.toml")
+
+
+def test_a_bad_codec_in_a_plan_names_the_plan() -> None:
+    with pytest.raises(CodecConfigError, match=r"^plan\.toml: unknown codec"):
+        parse_plan("[[tensor]]\nmatch='*'\ncodec='zfp'", "plan.toml")
