@@ -739,17 +739,17 @@ class Bfp(Codec):
         top = bits - 1 if mode == 0 else bits - 9
         return streams + [Stream(f"mantissa.{k}", length, bits - k) for k in range(top, -1, -1)]
 
-    def exponents(self, run: Run, block: int, stream: bytes) -> list[int]:
-        """E of each element of a block; 0 in gaps and with a step, where none is used."""
+    def exponents(self, run: Run, block: int, stream: bytes) -> list[int | None]:
+        """E of each element of a block; 0 with a step, where none is used; None in gaps."""
         start, n = run.extent(block)
         low, high = E_RANGE[run.dtype]
         values = [e for (e,) in struct.iter_unpack("<h", stream)]
         sound = all(e == ZEROS or low <= e <= high for e in values)
         need(sound, "stream_invalid", f"an exponent outside of {run.dtype}")
-        result = [0] * n
+        result: list[int | None] = [None] * n
         firsts = list(itertools.accumulate(map(self.scopes, run.shapes), initial=0))
         skipped = start // self.number if self.scope == "block" else 0
-        for i, begin, end in run.members(start, n) if values else ():
+        for i, begin, end in run.members(start, n):
             inner = math.prod(run.shapes[i][self.number :][1:]) if self.scope == "axis" else 1
             for p in range(begin, end):
                 at = p - run.starts[i]
@@ -757,7 +757,7 @@ class Bfp(Codec):
                     scope = at // inner % run.shapes[i][self.number]
                 else:
                     scope = at // self.number - skipped if self.scope == "block" else 0
-                result[p - start] = values[firsts[i] + scope]
+                result[p - start] = values[firsts[i] + scope] if values else 0
         return result
 
     def parse(self, run: Run, block: int, streams: dict[str, bytes]) -> Fields:
@@ -807,13 +807,15 @@ class Bfp(Codec):
         known: dict[tuple[int, int], int] = {}
         patterns = []
         for i, (m, e) in enumerate(zip(fields.integers, fields.exponents, strict=True)):
+            if e is None:  # a gap is zero bits, whatever it holds
+                patterns.append(0)
+                continue
             top = m >> (bits - k)
             twice = (2 * top + (half and top > 0)) << (bits - k)
             twice = 0 if e == ZEROS else (twice << t) + 2 * below[i]
             if (twice, e) not in known:
                 known[twice, e] = self.value(run.dtype, twice, e - bits - t)
-            sign = 0 if self.compact and twice == 0 else fields.signs[i]
-            patterns.append(sign << (width - 1) | known[twice, e])
+            patterns.append(fields.signs[i] << (width - 1) | known[twice, e])
         return pack(run.dtype, patterns)
 
 

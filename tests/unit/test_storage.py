@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mcodec.errors import FormatError, InputOutputError
+from mcodec.errors import FormatError, InputOutputError, UsageError
 from mcodec.storage import LocalFile, RemoteFile, atomic_output, is_url, open_bytes
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     for target, message in (
         (tmp_path, "is a directory"),
-        (tmp_path / "none" / "out.mc", "no such file or directory"),
+        (tmp_path / "none" / "out.mc", "the folder to write it in is not there"),
         (tmp_path / "file" / "out.mc", "not a directory"),
         (tmp_path / "loop", "too many levels of symbolic links"),
     ):
@@ -121,10 +121,16 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
     assert names(tmp_path) == ["file", "loop"]
 
 
+@pytest.mark.parametrize("target", ["", "s3://bucket/out.mc"])
+def test_names_that_are_no_output(target: str) -> None:
+    with pytest.raises(UsageError):
+        write(target)
+
+
 def test_a_device_is_never_replaced(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with pytest.raises(InputOutputError, match="is not a regular file"):
+    with pytest.raises(InputOutputError, match="not a regular file"):
         write(pipe)
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 

@@ -152,8 +152,7 @@ class Decoder:
             if below:
                 i = Fraction(m * 2**extra + (below[0][k] >> (below[1] - extra)))
             pattern = self.value(i, s, extra)
-            zero = not i or (s is not GAP and self.c.exponents[s : s + 1] == [ZEROS])
-            sign = 0 if compact and zero else self.c.signs[k]
+            sign = 0 if compact and not m else self.c.signs[k]
             out.append(sign << (width - 1) | pattern)
         return to_bytes(out, width)
 

@@ -237,7 +237,7 @@ class Task(Mapping[str, "NDArray[Any]"]):
 
     def skeleton(self) -> bytes:
         """Return all that the source held besides arrays (spec/skeletons.md)."""
-        run = self._entry.skeleton
+        run = self._entry.skeleton_run
         if run is None:
             return b""
         decoder = RunDecoder(self._reader, run)
@@ -246,7 +246,7 @@ class Task(Mapping[str, "NDArray[Any]"]):
     @property
     def format(self) -> str | None:
         """The format that the task came from."""
-        return self._entry.format
+        return self._entry.came_from
 
     def _place(self, name: str) -> tuple[int, int]:
         place = self._places.get(name)

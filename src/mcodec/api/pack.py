@@ -6,6 +6,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import UNSET
+
 import mcodec
 from mcodec.api import sources as inputs
 from mcodec.api.encode import EncodedBlock, RunEncoder
@@ -273,8 +275,8 @@ class _Job:
                 name,
                 [Tensor(t.name, *places[task, index]) for index, t in enumerate(model.tensors)],
                 dict(model.metadata),
-                None if model.format == inputs.ArraySource.format else model.format,
-                own.get(task),
+                UNSET if model.format == inputs.ArraySource.format else model.format,
+                own.get(task, UNSET),
             )
             for task, (name, model) in enumerate(zip(self._names, self._models, strict=True))
         ]

@@ -96,7 +96,7 @@ def unpack(
             out = _default_out(os.fspath(path), entry.name, target_format)
         handle = file.task(entry.name)
         specs = [handle.spec(name) for name in handle]
-        own = target_format == entry.format
+        own = target_format == entry.came_from
         skeleton = handle.skeleton() if own else b""
         executor = stack.enter_context(workers(jobs))
         temporary = stack.enter_context(storage.atomic_output(out))
@@ -176,14 +176,14 @@ def _format(to: str | None, out: str | os.PathLike[str] | None, entry: Task) -> 
         found = registry.format_for_suffix(os.fspath(out))
         if found is not None:
             return found
-    if entry.format is None:
+    if entry.came_from is None:
         return FALLBACK_FORMAT
-    if entry.format not in registry.FORMATS:
+    if entry.came_from not in registry.FORMATS:
         message = (
-            f"the task came from format {entry.format!r}, which this mcodec cannot write; use --to"
+            f"the task came from format {entry.came_from!r}, which this mcodec cannot write; use --to"
         )
         raise UsageError(message)
-    return entry.format
+    return entry.came_from
 
 
 def _default_out(path: str, task: str, target_format: str) -> str:

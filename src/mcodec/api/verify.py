@@ -11,6 +11,7 @@ from blake3 import blake3
 
 from mcodec.api import sources as inputs
 from mcodec.api.decode import RunDecoder
+from mcodec.api.encode import member_parts
 from mcodec.api.handle import open as open_file
 from mcodec.api.progress import Progress, no_progress
 from mcodec.codec import error
@@ -142,7 +143,15 @@ class _DeepCheck(_Check):
 
     def block(self, block: int) -> Any:
         """Decode a block; the head has been read already."""
-        return self._decoder.block(block) if block >= 0 else None
+        if block < 0:
+            return None
+        values = self._decoder.block(block)
+        end = 0
+        for _, part in [*member_parts(self._decoder.spec, block), (0, slice(values.size, None))]:
+            if values[end : part.start].view("u1").any():
+                raise self._mismatch("a gap between its members is not zero")
+            end = part.stop
+        return values
 
     def take(self, values: Any) -> None:
         """Hash a block, in order."""
@@ -152,11 +161,11 @@ class _DeepCheck(_Check):
     def finish(self) -> None:
         """Compare the digest."""
         if self._digest.hexdigest() != self._reader.manifest.runs[self._run].digest:
-            raise FormatError(
-                "what it decodes to does not match its digest",
-                code="digest_mismatch",
-                where=f"{self._reader.name}: run {self._run}",
-            )
+            raise self._mismatch("what it decodes to does not match its digest")
+
+    def _mismatch(self, message: str) -> FormatError:
+        where = f"{self._reader.name}: run {self._run}"
+        return FormatError(message, code="digest_mismatch", where=where)
 
 
 def _tasks_against(
@@ -196,7 +205,7 @@ def _compare(
             what = _compare_tensor(file, entry, tensor, model, index)
             if what:
                 yield Difference(name, tensor, what)
-        if model.format == entry.format and model.skeleton() != task.skeleton():
+        if model.format == task.format and model.skeleton() != task.skeleton():
             yield Difference(name, "", "attributes or structure besides the arrays differ")
         if dict(model.metadata) != task.metadata():
             yield Difference(name, "", "metadata differs")

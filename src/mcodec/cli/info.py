@@ -38,7 +38,7 @@ def command(
             tasks = [
                 {
                     **rows[entry.name].to_json(),
-                    "format": entry.format,
+                    "format": entry.came_from,
                     "metadata": dict(entry.metadata),
                     "entries": [row.to_json() for row in entries[entry.name]],
                 }
@@ -54,7 +54,7 @@ def command(
 
 def _print_task(handle: File, name: str, rows: list[TensorRow]) -> None:
     entry = handle.entry(name)
-    came = f", from {entry.format}" if entry.format else ""
+    came = f", from {entry.came_from}" if entry.came_from else ""
     click.echo(f"task {render.elide(name)}: {len(rows):,} tensors{came}")
     for key, value in entry.metadata.items():
         click.echo(f"  {render.elide(key)}: {render.elide(value)}")

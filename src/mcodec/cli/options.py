@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 else:
     _SizeType = click.ParamType  # click takes no type parameter before 8.4
 
+# Completes names of files; the library says what is wrong with one, and with which exit code.
+PATH: Final = click.Path(readable=False)
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 
@@ -32,7 +35,7 @@ class Count(click.IntRange):
 jobs_option = click.option(
     "-j", "--jobs", type=Count(1, 1024), metavar="N", help="Threads [default: usable cores]."
 )
-file_argument = click.argument("file", required=False, metavar="[FILE]", type=click.Path())
+file_argument = click.argument("file", required=False, metavar="[FILE]", type=PATH)
 
 
 class Size(_SizeType):

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 @click.command("pack")
-@click.argument("sources", nargs=-1, required=True, metavar="[NAME=]PATH...", type=click.Path())
+@click.argument("sources", nargs=-1, required=True, metavar="[NAME=]PATH...", type=options.PATH)
 @click.option(
-    "-o", "--output", required=True, metavar="OUT", type=click.Path(), help="The file to make."
+    "-o", "--output", required=True, metavar="OUT", type=options.PATH, help="The file to make."
 )
 @click.option(
     "--bits",
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     help="How --bits rounds; the papers truncate.",
 )
 @click.option("--codec", metavar="CODEC", help="Such as 'float' or 'bfp(bits=8,scope=axis:-1)'.")
-@click.option("--plan", metavar="TOML", type=click.Path(), help="Codecs by tensor name.")
+@click.option("--plan", metavar="TOML", type=options.PATH, help="Codecs by tensor name.")
 @click.option(
     "--layout",
     type=click.Choice(["task", "interleaved", "progressive"]),

@@ -8,8 +8,8 @@ from mcodec.cli import options, render
 
 
 @click.command("relayout")
-@click.argument("file", metavar="FILE", type=click.Path())
-@click.option("-o", "--output", required=True, metavar="OUT", type=click.Path(), help="The copy.")
+@options.file_argument
+@click.option("-o", "--output", required=True, metavar="OUT", type=options.PATH, help="The copy.")
 @click.option(
     "--layout",
     required=True,
@@ -18,12 +18,12 @@ from mcodec.cli import options, render
 )
 @options.json_option
 @options.quiet_option
-def command(file: str, output: str, layout: str, as_json: bool, quiet: bool) -> None:
+def command(file: str | None, output: str, layout: str, as_json: bool, quiet: bool) -> None:
     """Copy a file's chunks into another order, without decoding them."""
     from mcodec.api.relayout import relayout
 
     with render.progress_bar("copying", shown=not (quiet or as_json)) as progress:
-        report = relayout(file, output, layout, progress=progress)
+        report = relayout(options.find_file(file), output, layout, progress=progress)
     if as_json:
         render.emit_json(
             {"file": report.path, "file_bytes": report.file_bytes, "layout": report.layout}

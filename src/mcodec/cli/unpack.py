@@ -22,7 +22,7 @@ def _complete_format(ctx: click.Context, param: click.Parameter, incomplete: str
     "-o",
     "--output",
     metavar="OUT",
-    type=click.Path(),
+    type=options.PATH,
     help="The file to make [default: FILE's stem, the task and the suffix].",
 )
 @click.option(

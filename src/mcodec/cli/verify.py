@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     "--against",
     multiple=True,
     metavar="[NAME=]PATH",
-    type=click.Path(),
+    type=options.PATH,
     help="Compare a task with its source; may be given several times.",
 )
 @options.max_decoded_option

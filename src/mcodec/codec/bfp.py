@@ -21,7 +21,7 @@ from mcodec.codec.base import (
 )
 from mcodec.codec.config import refuse_unknown, take_int, take_word
 from mcodec.codec.scope import TENSOR, Scope, parse_scope
-from mcodec.errors import CodecConfigError
+from mcodec.errors import CodecConfigError, FormatError
 from mcodec.types import BLOCK, FLOATS, RunSpec, StreamSpec
 
 if TYPE_CHECKING:
@@ -292,7 +292,7 @@ class BfpCodec(Codec):
         if self.scope.kind == "block":
             head = _checked(run.dtype, rest.pop(0))
         planes = self.planes(mode, rest[1:], n)
-        sign = self._sign(rest[0], planes, n)
+        sign = self._sign(rest[0], planes, n, missing=None in rest[1:])
         count = self.bits if view.planes is None else max(1, min(view.planes, self.bits))
         width, midpoint = self.bits, self._midpoint(view, count)
         planes = planes[:count]
@@ -365,12 +365,17 @@ class BfpCodec(Codec):
             return PLANES, list(coded)
         return SYMBOLS, [*coded[:first], symbols, *magnitudes[8:]]
 
-    def _sign(self, stream: Stream | None, planes: list[Plane], n: int) -> Plane:
+    def _sign(
+        self, stream: Stream | None, planes: list[Plane], n: int, *, missing: bool
+    ) -> Plane:
         """Return the sign plane; compact signs are spread over the nonzero magnitudes."""
         import numpy as np
 
         if self.signs == "full":
             return as_plane(stream, n)
+        if missing:
+            message = "the file is cut off, and compact signs need all planes"
+            raise FormatError(message, code="file_truncated")
         present = _nonzero(planes, n)
         count = int(np.count_nonzero(present))
         packed = as_bytes(stream)

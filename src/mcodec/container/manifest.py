@@ -49,8 +49,19 @@ class Task(msgspec.Struct, omit_defaults=True):
     name: str
     tensors: list[Tensor]
     metadata: dict[str, str] = msgspec.field(default_factory=dict)
-    format: str | None = None
-    skeleton: int | None = None
+    # Left out or given, but never null.
+    format: str | msgspec.UnsetType = msgspec.UNSET
+    skeleton: int | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def came_from(self) -> str | None:
+        """The format that the task came from."""
+        return None if self.format is msgspec.UNSET else self.format
+
+    @property
+    def skeleton_run(self) -> int | None:
+        """The run that holds the source's skeleton."""
+        return None if self.skeleton is msgspec.UNSET else self.skeleton
 
 
 class Manifest(msgspec.Struct, omit_defaults=True):
@@ -84,7 +95,8 @@ def _too_deep(data: bytes) -> bool:
     for _ in range(limits.MAX_JSON_DEPTH):
         if not brackets:
             return False
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        # The dot keeps `{[]}` from losing two levels at once.
+        brackets = brackets.replace(b"[]", b".").replace(b"{}", b".").replace(b".", b"")
     if not brackets:
         return False
     depth = 0
@@ -104,9 +116,16 @@ def decode(data: bytes) -> Manifest:
     if _too_deep(data):
         raise _refuse("limit_exceeded", "the manifest nests too deep")
     try:
-        return _decoder.decode(data.decode("utf-8"))
+        manifest = _decoder.decode(data.decode("utf-8"))
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise _refuse("manifest_invalid", f"the manifest is not valid: {error}") from None
+    if not all(isinstance(config.get("id"), str) for config in manifest.codecs):
+        raise _refuse("manifest_invalid", "a codec configuration has no id")
+    if any(len(pair) < 2 for pair in manifest.pairs):
+        raise _refuse("manifest_invalid", "a pair of fewer than two runs")
+    if not all(run.members for run in manifest.runs):
+        raise _refuse("manifest_invalid", "a run without members")
+    return manifest
 
 
 class Checked:
@@ -178,9 +197,9 @@ class Checked:
             ):
                 message = f"tensor {tensor.name!r} names run {tensor.run}, member {tensor.member}"
                 raise _refuse("manifest_reference", message)
-        if task.skeleton is not None:
-            good = 0 <= task.skeleton < len(runs)
-            spec = runs[task.skeleton] if good else None
+        skeleton = task.skeleton_run
+        if skeleton is not None:
+            spec = runs[skeleton] if 0 <= skeleton < len(runs) else None
             if (
                 spec is None
                 or spec.dtype != "uint8"
@@ -192,7 +211,7 @@ class Checked:
     def _check_pairs(self) -> None:
         seen: set[int] = set()
         for pair in self.manifest.pairs:
-            good = len(pair) > 1 and all(0 <= run < len(self.runs) for run in pair)
+            good = all(0 <= run < len(self.runs) for run in pair)
             if not good or len(set(pair)) != len(pair) or seen.intersection(pair):
                 raise _refuse("manifest_reference", f"pair {pair[:8]} is not sound")
             seen.update(pair)
@@ -208,8 +227,8 @@ class Checked:
         for tensor in task.tensors:
             spec = self.runs[tensor.run]
             total += spec.sizes[tensor.member] * itemsize(spec.dtype)
-        if task.skeleton is not None:
-            total += self.runs[task.skeleton].nbytes
+        if task.skeleton_run is not None:
+            total += self.runs[task.skeleton_run].nbytes
         if total > budget:
             message = (
                 f"task {task.name!r} decodes to {total:,} bytes, over the limit of {budget:,}; "

@@ -92,7 +92,7 @@ class ContainerReader:
             )
         self.manifest_bytes = _manifest_bytes(front, header)
         self.manifest: Manifest = manifests.decode(self.manifest_bytes)
-        budget = decoded_budget(header.file_length) if max_decoded is None else max_decoded
+        budget = decoded_budget(source.size) if max_decoded is None else max_decoded
         self._checked = manifests.Checked(self.manifest, parse_codec, budget)
         self._rows = RowTable(memoryview(front)[header.manifest_padded :], header, self._checked)
         self.levels = self._whole_levels() if source.size < header.file_length else None
@@ -217,7 +217,7 @@ class ContainerReader:
             for row in members:
                 at = row.offset - start if row.stored else 0
                 stored = data[at : at + row.stored]
-                if self._verify and row.stored and xxhash.xxh3_64_intdigest(stored) != row.hash:
+                if self._verify and row.coder != FILL and xxhash.xxh3_64_intdigest(stored) != row.hash:
                     message = f"the {row.stored} bytes at {row.offset} are damaged (hash mismatch)"
                     raise FormatError(message, code="chunk_checksum")
                 yield row, stored

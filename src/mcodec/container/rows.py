@@ -143,11 +143,11 @@ class RowTable:
             if streams is None:
                 mode = row.mode
                 streams = codec.block_streams(spec, block, mode)
+            covered += row.streams
+            if streams is not None and covered > len(streams):
+                raise _refuse("row_order", index, "more streams than the block has")
             if streams is None or row.mode != mode:
                 raise _refuse("row_invalid", index, f"mode {row.mode} is not one of its codec's")
-            covered += row.streams
-            if covered > len(streams):
-                raise _refuse("row_order", index, "more streams than the block has")
             _check_length(index, row, streams[row.first : covered])
             _check_bounds(index, row, header)
             if row.stored:

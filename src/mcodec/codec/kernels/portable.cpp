@@ -1,5 +1,6 @@
 // Target portable: 16-byte vectors in C++ alone, which every compiler maps to what its machine
-// has. Only the stores past the cache, which C++ has no word for, are SSE2's where there is SSE2.
+// has. Where that is SSE2, its own words serve for what C++ has no good word for: narrowing, and
+// stores past the cache.
 #include "kernels.hpp"
 
 #include <string.h>
@@ -31,6 +32,12 @@ MC_INLINE u8v zip(u8v a, u8v b) {
                       : __builtin_shufflevector(x, y, 0, 4, 1, 5));
 }
 
+#ifdef MCODEC_X86
+// SSE2 packs signed numbers only: from the sign-extended half no bit is lost.
+MC_INLINE __m128i extended(u32v v) { return (__m128i)((i32v)(v << 16) >> 16); }
+MC_INLINE u16v narrow32(u32v a, u32v b) { return (u16v)_mm_packs_epi32(extended(a), extended(b)); }
+MC_INLINE u8v narrow16(u16v a, u16v b) { return (u8v)_mm_packus_epi16((__m128i)a, (__m128i)b); }
+#else
 MC_INLINE u16v narrow32(u32v a, u32v b) {
     return __builtin_shufflevector((u16v)a, (u16v)b, 0, 2, 4, 6, 8, 10, 12, 14);
 }
@@ -38,6 +45,7 @@ MC_INLINE u8v narrow16(u16v a, u16v b) {
     return __builtin_shufflevector((u8v)a, (u8v)b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24,
                                    26, 28, 30);
 }
+#endif
 
 template <bool Odd>
 MC_INLINE u32v halves32(u8v a, u8v b) {
