@@ -660,7 +660,7 @@ def magnitude(pattern: int) -> tuple[int, int]:
 class Fields(NamedTuple):
     signs: list[int]
     integers: list[int]  # M
-    exponents: list[int]  # E of each element's scope
+    exponents: list[int | None]  # E of each element's scope; None in gaps
     held: int  # planes
 
 

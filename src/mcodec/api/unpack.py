@@ -180,7 +180,7 @@ def _format(to: str | None, out: str | os.PathLike[str] | None, entry: Task) -> 
         return FALLBACK_FORMAT
     if entry.came_from not in registry.FORMATS:
         message = (
-            f"the task came from format {entry.came_from!r}, which this mcodec cannot write; use --to"
+            f"the task came from {entry.came_from!r}, which this mcodec cannot write; use --to"
         )
         raise UsageError(message)
     return entry.came_from

@@ -45,6 +45,7 @@ def from_config(config: Mapping[str, Any]) -> Codec:
     if entry is None:
         known = ", ".join(CODECS)
         message = f"unknown codec {codec_id!r}; this mcodec knows: {known}"
-        raise CodecConfigError(message, code="codec_unknown" if isinstance(codec_id, str) else "codec_config")
+        code = "codec_unknown" if isinstance(codec_id, str) else "codec_config"
+        raise CodecConfigError(message, code=code)
     codec: type[Codec] = getattr(importlib.import_module(entry.module), entry.name)
     return codec.from_config(options)

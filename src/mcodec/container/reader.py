@@ -217,9 +217,8 @@ class ContainerReader:
             for row in members:
                 at = row.offset - start if row.stored else 0
                 stored = data[at : at + row.stored]
-                if self._verify and row.coder != FILL and xxhash.xxh3_64_intdigest(stored) != row.hash:
-                    message = f"the {row.stored} bytes at {row.offset} are damaged (hash mismatch)"
-                    raise FormatError(message, code="chunk_checksum")
+                if self._verify and row.coder != FILL:
+                    _check_hash(row, stored)
                 yield row, stored
 
     def _whole_levels(self) -> int:
@@ -239,6 +238,12 @@ class ContainerReader:
             message = f"the file is cut off in level 0, at {self._source.size} bytes"
             raise FormatError(message, code="file_truncated")
         return min(missing) - 1
+
+
+def _check_hash(row: Row, stored: memoryview) -> None:
+    if xxhash.xxh3_64_intdigest(stored) != row.hash:
+        message = f"the {row.stored} bytes at {row.offset} are damaged (hash mismatch)"
+        raise FormatError(message, code="chunk_checksum")
 
 
 def _manifest_bytes(front: bytes, header: headers.Header) -> bytes:
