@@ -6,12 +6,17 @@ import contextlib
 import errno
 import os
 import stat
-import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mcodec.errors import FormatError, InputOutputError, MissingDependencyError, UsageError
+from mcodec.errors import (
+    FormatError,
+    InputOutputError,
+    McodecError,
+    MissingDependencyError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -163,25 +168,32 @@ def atomic_output(path: str | os.PathLike[str]) -> Iterator[str]:
     The temporary file lies in the target's folder, is synced and then renamed; on any error or
     interrupt it is removed, and an existing `path` stays as it was.
     """
-    check_output(path)
-    # A link to a file is kept, and its target replaced.
-    target = Path(os.path.realpath(os.fspath(path)))
-    with io_errors(os.fspath(path)):
+    name = os.fspath(path)
+    check_output(name)
+    target = Path(os.path.realpath(name))  # a link to a file is kept, and its target replaced
+    with io_errors(name):
         mode = _mode_for(target)
-        fd, temporary = tempfile.mkstemp(
-            dir=target.parent, prefix=f".{target.name[:40]}.", suffix=".tmp"
-        )
-        os.close(fd)
+        # The name is there before the file: an interrupt right behind its making still removes it.
+        temporary = str(target.with_name(f".{target.name[:40]}.{os.urandom(8).hex()}.tmp"))
         try:
+            _create(temporary)
             yield temporary
             os.chmod(temporary, mode)
             _sync(temporary)
             os.replace(temporary, target)
-        except BaseException:
+        except BaseException as error:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+            if isinstance(error, McodecError):  # people know the file by the name they gave it
+                error.where = error.where.replace(temporary, name)
+                error.message = error.message.replace(temporary, name)
             raise
         _sync(str(target.parent))
+
+
+def _create(path: str) -> None:
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+    os.close(os.open(path, flags, 0o600))
 
 
 def _mode_for(target: Path) -> int:

@@ -25,7 +25,7 @@ READERS: Final = {
     "info": (),
     "verify": ("--deep",),
     "unpack": ("--task", "A", "-o", "out.h5"),
-    "relayout": ("-o", "out.mc", "--layout", "progressive"),
+    "relayout": ("-o", "out.mc", "--layout", "task"),
 }
 
 
@@ -52,10 +52,12 @@ def assert_untouched(here: Path) -> None:
 
 
 def test_cut_off_at_every_byte(packed: bytes, here: Path) -> None:
-    for length in range(len(packed)):
-        (here / "x.mc").write_bytes(packed[:length])
-        call("ls", "x.mc").assert_fails(3, "x.mc: ")
-    for length in range(0, len(packed), 97):
+    with open(here / "x.mc", "wb+") as file:
+        file.write(packed)
+        for length in reversed(range(len(packed))):
+            file.truncate(length)
+            call("ls", "x.mc").assert_fails(3, "x.mc: ")
+    for length in range(0, len(packed), 197):
         (here / "x.mc").write_bytes(packed[:length])
         for verb, options in READERS.items():
             call(verb, "x.mc", *options).assert_fails(3, "x.mc: ")
@@ -69,13 +71,10 @@ def test_bytes_at_the_end_are_refused(packed: bytes, here: Path) -> None:
     assert_untouched(here)
 
 
-@pytest.mark.parametrize("change", [0x01, 0x80, 0xFF])
-def test_one_byte_changed_anywhere_is_found_by_verify(
-    packed: bytes, change: int, here: Path
-) -> None:
+def test_one_byte_changed_anywhere_is_found_by_verify(packed: bytes, here: Path) -> None:
     for place in range(len(packed)):
         damaged = bytearray(packed)
-        damaged[place] ^= change
+        damaged[place] ^= 1 << place % 8
         (here / "x.mc").write_bytes(damaged)
         call("verify", "x.mc").assert_fails(3, "x.mc: ")
 
@@ -121,7 +120,7 @@ def _claimed(packed: bytes) -> set[int]:
 
 
 def test_one_byte_changed_leaves_no_output_behind(packed: bytes, here: Path) -> None:
-    for place in range(0, len(packed), 23):
+    for place in range(0, len(packed), 53):
         damaged = bytearray(packed)
         damaged[place] ^= 0x02
         (here / "x.mc").write_bytes(damaged)
@@ -134,9 +133,12 @@ def test_one_byte_changed_leaves_no_output_behind(packed: bytes, here: Path) -> 
                 (here / name).write_bytes(b"old")
 
 
-def _run(index: int, **fields: Any) -> Callable[[Forged], None]:
+RUN_FIELDS: Final = ("codec", "dtype", "members")
+
+
+def _run(index: int, field: str, value: Any) -> Callable[[Forged], None]:
     def change(file: Forged) -> None:
-        file.manifest["runs"][index].update(fields)
+        file.manifest["runs"][index][RUN_FIELDS.index(field)] = value
 
     return change
 
@@ -165,13 +167,13 @@ def _two_of_one_name(file: Forged) -> None:
 
 # what a file with sound hashes may claim -> a word of the message
 CLAIMS: Final[dict[str, tuple[Callable[[Forged], None], str]]] = {
-    "2^47 elements": (_run(0, members=[[1 << 47]]), "x.mc: "),
-    "2^64 elements": (_run(0, members=[[1 << 32, 1 << 32]]), "2^48"),
-    "more decoded than allowed": (_run(0, members=[[1 << 40]]), "x.mc: "),
-    "100 dimensions": (_run(0, members=[[1] * 100]), "dimensions"),
-    "a negative side": (_run(0, members=[[-1]]), "negative"),
-    "an unknown dtype": (_run(0, dtype="float1024"), "float1024"),
-    "a codec that is not there": (_run(0, codec=7), "codec 7"),
+    "2^47 elements": (_run(0, "members", [[1 << 47]]), "x.mc: "),
+    "2^64 elements": (_run(0, "members", [[1 << 32, 1 << 32]]), "2^48"),
+    "more decoded than allowed": (_run(0, "members", [[1 << 40]]), "x.mc: "),
+    "100 dimensions": (_run(0, "members", [[1] * 100]), "dimensions"),
+    "a negative side": (_run(0, "members", [[-1]]), "negative"),
+    "an unknown dtype": (_run(0, "dtype", "float1024"), "float1024"),
+    "a codec that is not there": (_run(0, "codec", 7), "codec 7"),
     "an unknown codec": (_codec({"id": "nosuch"}), "unknown codec 'nosuch'"),
     "an unknown option": (_codec({"id": "float", "nosuch": 1}), "nosuch"),
     "a codec option out of range": (_codec({"id": "bfp", "bits": 99}), "bits"),
@@ -237,10 +239,8 @@ def test_every_invalid_vector_by_every_verb(here: Path, request: pytest.FixtureR
             if outcome.code == 0:  # the damage is where this verb does not look
                 for name in ("out.h5", "out.mc"):
                     (here / name).write_bytes(b"old")
-            elif "no task 'A'" in outcome.err:
-                outcome.assert_fails(2)
             else:
-                outcome.assert_fails(3, "x.mc: ")
+                outcome.assert_fails(2 if "no task 'A'" in outcome.err else 3)
             assert_untouched(here)
 
 

@@ -220,7 +220,7 @@ def mode(control: int) -> Iterator[Callable[[], int]]:
 @pytest.mark.skipif(
     platform.machine() != "x86_64" or not sys.platform.startswith("linux"), reason="sets MXCSR"
 )
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", [name for name in TARGETS if name != "reference"])
 @pytest.mark.parametrize("control", [0x9FC0, 0x3F80, 0x5F80, 0xFFC0], ids=hex)
 def test_the_callers_mode_changes_nothing(target: str, control: int) -> None:
     """FTZ and DAZ, rounding down, rounding up, toward zero with both: the bits stay the same."""

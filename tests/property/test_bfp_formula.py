@@ -191,7 +191,11 @@ def test_the_extremes_of_a_dtype(tmp_path: Path, dtype: str, bits: int) -> None:
     ends = [0, 1, 2, 3, (1 << form.mantissa) - 1, 1 << form.mantissa, infinity - 2, infinity - 1]
     both = ends + [pattern | 1 << (form.width - 1) for pattern in ends]
     array = np.array(both, f"<u{form.width // 8}").view(numpy_dtype(dtype))
-    arrays = {"all": array, "tiny": array[array < numpy_dtype(dtype).type(1e-4)][:3], "zero": array[:1]}
+    arrays = {
+        "all": array,
+        "tiny": array[array < numpy_dtype(dtype).type(1e-4)][:3],
+        "zero": array[:1],
+    }
     arrays |= {f"one{i}": array[i : i + 1] for i in range(len(both))}
     for reconstruct in ("low", "mid") if bits < 24 else ("low",):
         check(tmp_path, arrays, bits, reconstruct=reconstruct)

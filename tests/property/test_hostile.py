@@ -6,8 +6,6 @@ the hashes are reached. Nothing but McodecError may come out, and little memory 
 
 from __future__ import annotations
 
-import contextlib
-import tracemalloc
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -17,15 +15,12 @@ from hypothesis import strategies as st
 from xxhash import xxh3_64_intdigest
 
 import mcodec
-from mcodec.errors import REASONS, FormatError, UsageError
-from support import cases
 from support.forge import Forged
+from support.probe import PLAN, probe, small_models
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-MOST_MEMORY: Final = 200 * 2**20  # three times the largest chunk
-BUDGET: Final = 1 << 22  # decoded bytes of a task
 ODD: Final = (0, 1, 2, 7, 8, 63, 255, 2**16, 2**31, 2**32 - 1, 2**48, 2**63, 2**64 - 1)
 WIDTH: Final = {"offset": 64, "stored": 32, "raw": 32, "hash": 64} | {
     "file_length": 64,
@@ -36,41 +31,6 @@ WIDTH: Final = {"offset": 64, "stored": 32, "raw": 32, "hash": 64} | {
     "flags": 32,
     "reserved": 32,
 }
-
-
-def small_models() -> dict[str, dict[str, Any]]:
-    """Two models with every kind of stream: heads, planes, symbols, fills, frames."""
-    model = {
-        "kernel": cases.weights("float32", (12, 16), 1),
-        "compact": cases.weights("float32", (6, 5), 2),
-        "blocks": cases.weights("float64", (70,), 3),
-        "step": cases.weights("float16", (4, 5), 4),
-        "bias": cases.noise("float32", (5,), 5),
-        "symbols": cases.weights("float32", (130, 130), 6, 0.001),
-        "flags": np.array([True, False, True]),
-        "zeros": np.zeros((3, 3), np.int32),
-        "half": cases.noise("bfloat16", (3,), 7),
-    }
-    return {"A": model, "B": {name: array[::-1] for name, array in model.items()}}
-
-
-PLAN: Final = """
-[[tensor]]
-match = "*:kernel"
-codec = "bfp(bits=5,scope=axis:1)"
-[[tensor]]
-match = "*:compact"
-codec = "bfp(bits=3,signs=compact)"
-[[tensor]]
-match = "*:blocks"
-codec = "bfp(bits=2,scope=block:16,reconstruct=mid)"
-[[tensor]]
-match = "*:step"
-codec = "bfp(bits=4,step=0.0625)"
-[[tensor]]
-match = "*:symbols"
-codec = "bfp(bits=3)"
-"""
 
 
 @pytest.fixture(scope="module")
@@ -86,57 +46,6 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         mcodec.pack(small_models(), path, plan=plan, layout=layout, jobs=1)
         found[layout] = path.read_bytes()
     return found
-
-
-def probe(path: Path, data: bytes) -> str:
-    """Do all that reads a file; return "sound" or the reason code of the first refusal."""
-    path.write_bytes(data)
-    calls = (open_and_read, verify, relayout)
-    tracemalloc.start()
-    try:
-        codes = [attempt(call, path) for call in calls]
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < MOST_MEMORY
-    return next((code for code in codes if code != "sound"), "sound")
-
-
-def attempt(call: Any, path: Path) -> str:
-    """Call; all that may come out is a FormatError with a known reason."""
-    try:
-        call(path)
-    except FormatError as error:
-        assert error.code in REASONS
-        assert "\n" not in str(error)
-        return error.code
-    return "sound"
-
-
-def open_and_read(path: Path) -> None:
-    """Decode all tensors, canonical and derived."""
-    refused: FormatError | None = None
-    for partial in (False, True):
-        with mcodec.open(path, jobs=1, partial=partial, max_decoded=BUDGET) as file:
-            for name in file.tasks:
-                for view in ({}, {"planes": 2}, {"planes": 1, "midpoint": True}):
-                    task = file.task(name, **view)
-                    for tensor in task:
-                        try:
-                            assert task[tensor].shape == task.spec(tensor).shape
-                        except FormatError as error:
-                            refused = error
-    if refused is not None:
-        raise refused
-
-
-def verify(path: Path) -> None:
-    mcodec.verify(path, deep=True, jobs=1, max_decoded=BUDGET)
-
-
-def relayout(path: Path) -> None:
-    with contextlib.suppress(UsageError):  # a file with compact signs cannot be progressive
-        mcodec.relayout(path, path.with_suffix(".out"), "progressive")
 
 
 LAYOUTS = st.sampled_from(("task", "interleaved", "progressive"))
@@ -169,9 +78,11 @@ def test_header_fields(
     tmp_path: Path, originals: dict[str, bytes], layout: str, data: st.DataObject
 ) -> None:
     forged = Forged.of(originals[layout])
-    name = data.draw(st.sampled_from([*WIDTH, "major", "minor", "kind", "layout"]).filter(
-        lambda field: field in forged.header
-    ))
+    name = data.draw(
+        st.sampled_from([*WIDTH, "major", "minor", "kind", "layout"]).filter(
+            lambda field: field in forged.header
+        )
+    )
     value = data.draw(st.sampled_from(ODD) | st.integers(0, 2**64)) % 2 ** WIDTH.get(name, 8)
     probe(tmp_path / "x.mc", forged.build(**{name: value}))
 
@@ -225,7 +136,7 @@ def test_chunks_with_their_hash(
     assert code in ("sound", "stream_invalid", "chunk_corrupt", "digest_mismatch")
 
 
-JUNK = st.sampled_from(
+JUNK: st.SearchStrategy[Any] = st.sampled_from(
     (None, True, -1, 0, 1, 2**31, 2**47, 2**48, 2**64, 10**30, 1.5, "", "x", "bfp", [], {}, [[]])
 )
 
@@ -265,14 +176,14 @@ def mutate(value: Any, data: st.DataObject) -> None:
 
 @given(
     text=st.sampled_from(
-        (b"", b"{}", b"[]", b"null", b"{", b"\xff", b"\xef\xbb\xbf{}", b'{"codecs":NaN}')
-        + (b"[" * 100_000, b'{"a":' * 40 + b"1" + b"}" * 40, b'"' + b"[" * 50 + b'"')
+        (
+            *(b"", b"{}", b"[]", b"null", b"{", b"\xff", b"\xef\xbb\xbf{}", b'{"codecs":NaN}'),
+            *(b"[" * 100_000, b'{"a":' * 40 + b"1" + b"}" * 40, b'"' + b"[" * 50 + b'"'),
+        )
     )
     | st.binary(max_size=30)
 )
-def test_manifests_that_are_none(
-    tmp_path: Path, originals: dict[str, bytes], text: bytes
-) -> None:
+def test_manifests_that_are_none(tmp_path: Path, originals: dict[str, bytes], text: bytes) -> None:
     forged = Forged.of(originals["task"])
     forged.manifest = text
     code = probe(tmp_path / "x.mc", forged.build())

@@ -46,7 +46,9 @@ def test_jobs_do_not_change_the_bytes(tmp_path: Path, options: dict[str, Any]) -
         assert (tmp_path / f"{jobs}.mc").read_bytes() == (tmp_path / "1.mc").read_bytes()
 
 
-@given(models=st.lists(strategies.models(), min_size=1, max_size=3), layout=st.sampled_from(LAYOUTS))
+@given(
+    models=st.lists(strategies.models(), min_size=1, max_size=3), layout=st.sampled_from(LAYOUTS)
+)
 @settings(max_examples=25)
 def test_any_models_in_any_layout_with_two_jobs(
     tmp_path: Path, models: list[dict[str, NDArray[Any]]], layout: str
@@ -83,7 +85,9 @@ def test_relayout_is_pack_with_that_layout(tmp_path: Path, options: dict[str, An
 
 @pytest.mark.parametrize("codec", ["float", "bfp(bits=4)", "bfp(bits=3,scope=block:64)", "raw"])
 def test_relayout_of_tasks_that_are_not_fused(tmp_path: Path, codec: str) -> None:
-    files = {layout: packed(tmp_path, layout, {"codec": codec}) for layout in ("task", "progressive")}
+    files = {
+        layout: packed(tmp_path, layout, {"codec": codec}) for layout in ("task", "progressive")
+    }
     target = tmp_path / "target.mc"
     for source, path in files.items():
         for layout, expected in files.items():
@@ -133,7 +137,9 @@ def test_symbols_are_used_and_survive_every_layout(tmp_path: Path) -> None:
     # 4 bits of Gaussian weights shrink as bytes; the progressive file holds the same integers.
     path = packed(tmp_path, "task", {"codec": "bfp(bits=4)"})
     with mcodec.open(path, jobs=1) as file:
-        modes = {row.mode for run in range(len(file.reader.runs)) for row in file.reader.rows(run, 0)}
+        modes = {
+            row.mode for run in range(len(file.reader.runs)) for row in file.reader.rows(run, 0)
+        }
         ours = {name: file.task("A")[name] for name in file.task("A")}
         derived = {k: file.task("A", planes=k, midpoint=False) for k in range(1, 5)}
         kernel = ours["wide/kernel"]

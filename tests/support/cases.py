@@ -70,7 +70,9 @@ def same_bits(ours: NDArray[Any], theirs: NDArray[Any]) -> bool:
     """Tell whether two arrays have one shape, one dtype (but for byte order), and equal bits."""
     if ours.shape != theirs.shape or ours.dtype.newbyteorder("=") != theirs.dtype.newbyteorder("="):
         return False
-    little = theirs if theirs.dtype.byteorder != ">" else theirs.astype(theirs.dtype.newbyteorder("<"))
+    little = (
+        theirs if theirs.dtype.byteorder != ">" else theirs.astype(theirs.dtype.newbyteorder("<"))
+    )
     return ours.tobytes() == little.tobytes()
 
 

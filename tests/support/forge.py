@@ -81,7 +81,9 @@ class Forged:
         front = frame + bytes(-len(frame) % 8)
         moved = -(-(64 + len(front) + 32 * len(self.rows) - self.start) // 64) * 64
         for row in self.rows:
-            place = row["offset"] + moved if row["stored"] and row["offset"] < 2**63 else row["offset"]
+            place = (
+                row["offset"] + moved if row["stored"] and row["offset"] < 2**63 else row["offset"]
+            )
             front += ROW.pack(*({**row, "offset": place}[name] for name in _ROW_FIELDS))
         body = front + bytes(self.start + moved - 64 - len(front)) + self.payload
         fields = {

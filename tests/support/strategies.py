@@ -1,4 +1,4 @@
-"""Hypothesis strategies: dtypes, shapes, arrays of any bits, models, finite floats, codec strings."""
+"""Hypothesis strategies: dtypes, shapes, arrays of any bits, models, finite floats."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ MOST: Final = 300  # elements of a drawn array
 opaque: SearchStrategy[str] = st.integers(1, 300).map("V{}".format)
 dtypes: SearchStrategy[str] = st.sampled_from(tuple(ITEMSIZE)) | opaque
 float_dtypes: SearchStrategy[str] = st.sampled_from(tuple(FLOATS))
-names: SearchStrategy[str] = st.text(
-    st.characters(exclude_categories=("Cs",)), min_size=0, max_size=12
-)
+names: SearchStrategy[str] = st.text(st.characters(codec="utf-8"), min_size=0, max_size=12)
 
 
 @st.composite

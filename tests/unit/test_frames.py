@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import pytest
@@ -108,7 +109,5 @@ def test_a_frame_of_nothing() -> None:
 def test_a_changed_byte_gives_the_right_length_or_an_error(place: int, value: int) -> None:
     changed = bytearray(GOOD)
     changed[place] ^= value
-    try:
+    with contextlib.suppress(FrameError):
         assert len(frames.decompress(bytes(changed), len(TEXT))) == len(TEXT)
-    except FrameError as error:
-        assert str(error)

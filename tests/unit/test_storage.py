@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from mcodec.errors import FormatError, InputOutputError, UsageError
 from mcodec.storage import LocalFile, RemoteFile, atomic_output, is_url, open_bytes
 
-if TYPE_CHECKING:
-    from pathlib import Path
 
-
-def write(target: Path | str, text: str = "new") -> None:
-    with atomic_output(target) as name, open(name, "w", encoding="ascii") as file:
-        file.write(text)
+def write(target: Path | str, text: str = "new", error: BaseException | None = None) -> None:
+    """Write an output, and leave it by an error if there is one."""
+    with atomic_output(target) as name:
+        assert os.path.dirname(name) == os.path.dirname(os.path.realpath(target))
+        Path(name).write_text(text, encoding="ascii")
+        if error is not None:
+            raise error
 
 
 def names(folder: Path) -> list[str]:
@@ -38,19 +39,17 @@ def test_an_error_leaves_what_was_there(
     target = tmp_path / "out.mc"
     if before:
         target.write_text(before)
-    with pytest.raises(error), atomic_output(target) as name:
-        with open(name, "w", encoding="ascii") as file:
-            file.write("half")
-        assert names(tmp_path) != ["out.mc"]
-        raise error
+    with pytest.raises(error):
+        write(target, "half", error())
     assert names(tmp_path) == (["out.mc"] if before else [])
     assert not before or target.read_text() == before
 
 
 def test_a_temporary_file_that_was_taken_away(tmp_path: Path) -> None:
-    with pytest.raises(InputOutputError, match="no such file"), atomic_output(
-        tmp_path / "out.mc"
-    ) as name:
+    with (
+        pytest.raises(InputOutputError, match="no such file"),
+        atomic_output(tmp_path / "out.mc") as name,
+    ):
         os.unlink(name)
     assert names(tmp_path) == []
 

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcodec.errors import FormatError
-from mcodec.types import BLOCK, ITEMSIZE, Fill, RunSpec, TensorSpec, dtype_name, itemsize, numpy_dtype
+from mcodec.types import (
+    BLOCK,
+    ITEMSIZE,
+    Fill,
+    RunSpec,
+    TensorSpec,
+    dtype_name,
+    itemsize,
+    numpy_dtype,
+)
 from support import cases, strategies
 
 

@@ -109,7 +109,7 @@ class RunDecoder:
         return Partner(codec, mode, streams)
 
     def _place(self, where: str) -> _Place:
-        return _Place(f"run {self._run}, {where}")
+        return _Place(f"{self._reader.name}: run {self._run}, {where}")
 
 
 class _Place:

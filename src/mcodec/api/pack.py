@@ -6,10 +6,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import UNSET
-
 import mcodec
 from mcodec.api import sources as inputs
+from mcodec.api.describe import describe
 from mcodec.api.encode import EncodedBlock, RunEncoder
 from mcodec.api.listing import TaskRow, list_tasks
 from mcodec.api.pairing import pair_tensors
@@ -28,7 +27,6 @@ from mcodec.codec.bfp import BfpCodec
 from mcodec.codec.plan import Plan, parse_codec, parse_plan
 from mcodec.codec.raw import RawCodec
 from mcodec.container.header import LAYOUTS
-from mcodec.container.manifest import Manifest, Run, Task, Tensor
 from mcodec.container.writer import ContainerWriter
 from mcodec.engine import map_ordered, workers
 from mcodec.errors import UsageError
@@ -214,9 +212,9 @@ class _Job:
                     encoders[block.part.run].take(block)
                     done += 0 if block.source is None else block.source.nbytes
                 self._progress(done, total)
-            manifest = self._manifest(encoders, skeletons)
+            manifest = describe(self._names, self._models, encoders, set(skeletons))
             size = writer.finish(manifest.encode(f"mcodec {mcodec.__version__}"))
-        return self._report(out, size, len(paired), manifest)
+        return self._report(out, size, len(paired))
 
     def _add_skeletons(self) -> dict[int, TensorSource]:
         """Add each task's skeleton as its last run; return the sources of these runs."""
@@ -246,51 +244,7 @@ class _Job:
             for block in range(-1, group[0].plan.spec.blocks):
                 yield [(encoder, block) for encoder in group]
 
-    def _manifest(
-        self, encoders: Sequence[RunEncoder], skeletons: dict[int, TensorSource]
-    ) -> Manifest:
-        codecs: list[dict[str, Any]] = []
-        runs = []
-        for encoder in encoders:
-            config = encoder.plan.codec.config()
-            if config not in codecs:
-                codecs.append(config)
-            members = [list(shape) for shape in encoder.plan.spec.shapes]
-            runs.append(
-                Run(codecs.index(config), encoder.plan.dtype, members, *encoder.certificate())
-            )
-        return Manifest(codecs, runs, self._tasks(skeletons), self._pairs())
-
-    def _tasks(self, skeletons: dict[int, TensorSource]) -> list[Task]:
-        places: dict[tuple[int, int], tuple[int, int]] = {}
-        own: dict[int, int] = {}
-        for number, run in enumerate(self._runs):
-            if number in skeletons:
-                own[run.task] = number
-                continue
-            for member, index in enumerate(run.members):
-                places[run.task, index] = (number, member)
-        return [
-            Task(
-                name,
-                [Tensor(t.name, *places[task, index]) for index, t in enumerate(model.tensors)],
-                dict(model.metadata),
-                UNSET if model.format == inputs.ArraySource.format else model.format,
-                own.get(task, UNSET),
-            )
-            for task, (name, model) in enumerate(zip(self._names, self._models, strict=True))
-        ]
-
-    def _pairs(self) -> list[list[int]]:
-        fused: dict[int, list[int]] = {}
-        for number, run in enumerate(self._runs):
-            if run.fused is not None:
-                fused.setdefault(run.fused, []).append(number)
-        return list(fused.values())
-
-    def _report(
-        self, out: str | os.PathLike[str], size: int, fused: int, manifest: Manifest
-    ) -> PackReport:
+    def _report(self, out: str | os.PathLike[str], size: int, fused: int) -> PackReport:
         from mcodec.api.handle import open as open_file
 
         with open_file(out, max_decoded=1 << 62) as file:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from mcodec.api.handle import open as open_file
 from mcodec.api.progress import Progress, no_progress
-from mcodec.codec.bfp import PLANES, SYMBOLS, BfpCodec
+from mcodec.codec.bfp import BfpCodec
+from mcodec.codec.bfp_modes import with_symbols, without_symbols
+from mcodec.codec.magnitudes import PLANES, SYMBOLS
 from mcodec.container.header import LAYOUTS
 from mcodec.container.writer import ContainerWriter, Part
 from mcodec.errors import UsageError
@@ -96,7 +98,7 @@ def _part(reader: ContainerReader, run: int, block: int, layout: str, *, fused: 
     codec = reader.codec(run)
     if block >= 0 and isinstance(codec, BfpCodec) and layout != reader.layout:
         if layout == "progressive" and mode == SYMBOLS:
-            mode, coded = codec.without_symbols(reader.runs[run], block, coded)
+            mode, coded = without_symbols(codec, reader.runs[run], block, coded)
         elif reader.layout == "progressive" and mode == PLANES and not fused:
-            mode, coded = codec.with_symbols(reader.runs[run], block, coded)
+            mode, coded = with_symbols(codec, reader.runs[run], block, coded)
     return Part(run, mode, reader.specs(run, block, mode), coded)

@@ -17,7 +17,7 @@ from mcodec.api.progress import Progress, no_progress
 from mcodec.codec import error
 from mcodec.engine import map_ordered, workers
 from mcodec.errors import FormatError, UsageError
-from mcodec.types import BLOCK, FLOATS, itemsize
+from mcodec.types import BLOCK, FLOATS, TensorSpec, itemsize
 
 if TYPE_CHECKING:
     import os
@@ -242,9 +242,29 @@ def _compare_tensor(
         return f"differs from the source in {different} of {size} values" if different else None
     measured = total if all(map(math.isfinite, total)) else None
     certificate = run.errors[place.member]
+    if measured is certificate is None:  # NaN or infinity: only the digest can tell
+        same = _source_digest(file, entry, place.run, model) == run.source
+        return None if same else "has no finite error, and its run is not what was packed"
     if measured != certificate:
         return f"is off by {_words(measured)}, but its certificate says {_words(certificate)}"
     return None
+
+
+def _source_digest(file: File, entry: Task, run: int, model: TensorSource) -> str | None:
+    """Return the digest of a run as the source has it; None where it has not all of its arrays."""
+    spec = file.reader.runs[run]
+    names = {tensor.member: tensor.name for tensor in entry.tensors if tensor.run == run}
+    theirs = {tensor.name: index for index, tensor in enumerate(model.tensors)}
+    digest, end = blake3(), 0
+    for member, (start, shape) in enumerate(zip(spec.starts, spec.shapes, strict=True)):
+        index = theirs.get(names[member]) if member in names else None
+        if index is None or model.tensors[index] != TensorSpec(names[member], spec.dtype, shape):
+            return None
+        digest.update(bytes((start - end) * itemsize(spec.dtype)))
+        end = start + spec.sizes[member]
+        for low in range(0, end - start, BLOCK):
+            digest.update(model.read(index, low, min(low + BLOCK, end - start)).view("u1").data)
+    return digest.hexdigest()
 
 
 def _words(stats: error.Stats | None) -> str:

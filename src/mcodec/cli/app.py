@@ -23,8 +23,8 @@ VERBS: Final = {
     "unpack": "Write one task as a model file.",
     "ls": "List the tasks of a file and what they take.",
     "info": "Show tensors, codecs, streams and certificates.",
-    "verify": "Check hashes and digests, or compare with the sources.",
-    "relayout": "Copy a file's chunks into another order.",
+    "verify": "Check hashes and padding; on request digests and sources.",
+    "relayout": "Copy a file's chunks into another order, without decoding them.",
     "completion": "Print a shell's completion script.",
 }
 EXIT_DONE: Final = 0
@@ -75,12 +75,12 @@ class Verbs(click.Group):
 @click.version_option(__version__, message="mcodec %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    r"""Families of neural networks in one file, bit for bit or with a known error.
+    """Families of neural networks in one file, bit for bit or with a known error.
 
     \b
     mcodec pack a.h5 b.h5 -o fused.mc
     mcodec unpack fused.mc --task B
-    """
+    """  # noqa: D301 (click reads the control character)
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
         ctx.exit(EXIT_USAGE)

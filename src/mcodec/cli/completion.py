@@ -8,13 +8,13 @@ import click
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
-    r"""Print a shell's completion script.
+    """Print a shell's completion script.
 
     \b
     bash:  mcodec completion bash > ~/.local/share/bash-completion/completions/mcodec
     zsh:   mcodec completion zsh > "${fpath[1]}/_mcodec"
     fish:  mcodec completion fish > ~/.config/fish/completions/mcodec.fish
-    """
+    """  # noqa: D301 (click reads the control character)
     from click.shell_completion import get_completion_class
 
     from mcodec.cli.app import cli

@@ -55,7 +55,7 @@ def command(
 def _print_task(handle: File, name: str, rows: list[TensorRow]) -> None:
     entry = handle.entry(name)
     came = f", from {entry.came_from}" if entry.came_from else ""
-    click.echo(f"task {render.elide(name)}: {len(rows):,} tensors{came}")
+    click.echo(f"task {render.elide(name)}: {render.counted(len(rows), 'tensor')}{came}")
     for key, value in entry.metadata.items():
         click.echo(f"  {render.elide(key)}: {render.elide(value)}")
     header = ["tensor", "dtype", "shape", "codec", "stored", "bits/weight", "max error", "SQNR"]
@@ -83,7 +83,7 @@ def _error(value: float | None) -> str:
 
 def _print_pairs(pairs: list[dict[str, str]]) -> None:
     if pairs:
-        click.echo(f"fused: {len(pairs):,} groups of tensors")
+        click.echo(f"fused: {render.counted(len(pairs), 'group')} of tensors")
         for pair in pairs:
             text = "  ".join(f"{task}:{name}" for task, name in pair.items())
             click.echo(f"  {render.printable(text)}")

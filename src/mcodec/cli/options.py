@@ -101,6 +101,8 @@ def parse_bits(text: str | None) -> int | list[int] | dict[str, int] | None:
             return numbers[0] if len(numbers) == 1 else numbers
         pairs = [part.rpartition("=") for part in parts]
         found = {name.strip(): int(bits) for name, _, bits in pairs}
+        if "" in found:
+            raise ValueError
     except ValueError:
         message = f"--bits {text!r} is not of the form 12, or 12,11, or A=12,B=11"
         raise UsageError(message) from None

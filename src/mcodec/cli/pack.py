@@ -63,7 +63,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    r"""Pack models into one .mc file, each as a task.
+    """Pack models into one .mc file, each as a task.
 
     Tasks are named A, B, C, … or as NAME=PATH says. Without --bits, --codec or --plan every bit is
     kept.
@@ -71,7 +71,7 @@ def command(
     \b
     mcodec pack a.h5 b.h5 -o fused.mc                  lossless
     mcodec pack a.h5 b.h5 -o fused.mc --bits 12,11     bit fusion: 12 bits for A, 11 for B
-    """
+    """  # noqa: D301 (click reads the control character)
     from mcodec.api.pack import pack
 
     named = options.split_named(sources)

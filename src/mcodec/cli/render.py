@@ -41,6 +41,11 @@ def size(count: int) -> str:
     return f"{count} B" if unit == 0 else f"{value:.3g} {_UNITS[unit]}"
 
 
+def counted(count: int, noun: str) -> str:
+    """Write ``1 tensor`` or ``1,234 tensors``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
     """Align rows in columns; the first `left` columns to the left, the others to the right."""
     cells = [list(header), *(list(map(elide, row)) for row in rows)]
@@ -69,10 +74,26 @@ def warn(message: str) -> None:
 
 @contextlib.contextmanager
 def progress_bar(what: str, *, shown: bool) -> Iterator[Callable[[int, int], None]]:
-    """Give a function that moves a bar on stderr, if that is a terminal and `shown` is set."""
+    """Give a function that moves a bar on stderr, if that is a terminal and `shown` is set.
+
+    The bar appears with the first move, so that what fails at once shows its error only.
+    """
     if not shown or sys.stderr is None or not sys.stderr.isatty():
         yield lambda done, total: None
         return
+    with contextlib.ExitStack() as stack:
+        move: Callable[[int, int], None] | None = None
+
+        def first(done: int, total: int) -> None:
+            nonlocal move
+            move = move or stack.enter_context(_bar(what))
+            move(done, total)
+
+        yield first
+
+
+@contextlib.contextmanager
+def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,

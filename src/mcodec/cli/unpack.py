@@ -98,5 +98,5 @@ def command(
         how = "every bit as packed" if report.exact else "within the stored precision"
         click.echo(
             f"{render.printable(report.path)}: task {render.printable(report.task)}, "
-            f"{report.tensors:,} tensors, {render.size(report.bytes)}, {how}"
+            f"{render.counted(report.tensors, 'tensor')}, {render.size(report.bytes)}, {how}"
         )

@@ -36,7 +36,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Check hashes and padding; on request digests, and equality with the sources.
+    """Check hashes and padding; on request digests and sources.
 
     Exit code 1 if a source differs by anything but the error that the file's certificate says.
     """
@@ -71,7 +71,7 @@ def command(
         for one in report.differences:
             click.echo(render.printable(f"{one.task}:{one.tensor} {one.what}"))
         if not quiet and not report.differences:
-            click.echo(render.printable(_summary(report)))
+            click.echo("\n".join(map(render.printable, _summary(report))))
     return 1 if report.differences else 0
 
 
@@ -86,11 +86,13 @@ def _sources(against: tuple[str, ...]) -> dict[str, str] | list[str]:
     return plain
 
 
-def _summary(report: VerifyReport) -> str:
-    what = f"{report.chunks:,} chunks" + (f" and {report.runs:,} digests" * report.deep)
-    lines = [f"{report.path}: {what} are sound"]
+def _summary(report: VerifyReport) -> list[str]:
+    what = render.counted(report.chunks, "chunk")
+    if report.deep:
+        what += f" and {render.counted(report.runs, 'digest')}"
+    lines = [f"{report.path}: sound, {what}"]
     for name in report.compared:
         equal = f"task {name} equals its source, bit for bit"
         near = f"task {name} is off from its source by no more than its certificate says"
         lines.append(near if name in report.lossy else equal)
-    return "; ".join(lines)
+    return lines

@@ -9,17 +9,24 @@ from mcodec.codec.base import (
     CANONICAL,
     FLOAT_DTYPES,
     Codec,
-    NotCodableError,
     Partner,
     View,
-    as_bytes,
     as_plane,
     empty_planes,
-    invalid,
     patterns,
     plane_bytes,
 )
-from mcodec.codec.config import refuse_unknown, take_int, take_word
+from mcodec.codec.config import refuse_unknown, take_int, take_step, take_word
+from mcodec.codec.exponents import block_exponents, checked, exponents_of
+from mcodec.codec.magnitudes import (
+    PLANES,
+    SYMBOL_BITS,
+    SYMBOLS,
+    gather_signs,
+    spread_signs,
+    symbol_planes,
+    symbols_of,
+)
 from mcodec.codec.scope import TENSOR, Scope, parse_scope
 from mcodec.errors import CodecConfigError, FormatError
 from mcodec.types import BLOCK, FLOATS, RunSpec, StreamSpec
@@ -28,27 +35,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Self
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from mcodec.codec.base import Stream
+    from mcodec.codec.exponents import Exponents
+    from mcodec.codec.magnitudes import Plane
     from mcodec.types import CodedStream, TensorSpec
 
-    Exponents = NDArray[np.int16]
-    Plane = NDArray[np.uint8] | None
-
 MAX_BITS: Final = 24
-ZERO_SCOPE: Final = -32768  # the exponent of a scope of zeros only
-PLANES: Final = 0  # modes of a block
-SYMBOLS: Final = 1
 _KEYS: Final = ("bits", "rounding", "scope", "step", "signs", "reconstruct")
-# dtype -> the least and the largest exponent that a scope can have
-RANGES: Final = {
-    "float16": (-23, 16),
-    "bfloat16": (-132, 128),
-    "float32": (-148, 128),
-    "float64": (-1073, 1024),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +87,7 @@ class BfpCodec(Codec):
         reconstruct = take_word(name, config, "reconstruct", ("low", "mid"), "low")
         if reconstruct == "mid" and bits == MAX_BITS:
             raise CodecConfigError("codec bfp: reconstruct=mid needs bits of 23 or less")
-        step = _take_step(config["step"]) if "step" in config else None
+        step = take_step(name, config["step"]) if "step" in config else None
         if step is not None and scope.kind != "tensor":
             raise CodecConfigError("codec bfp: a step needs scope=tensor")
         return cls(bits, rounding, scope, step, signs, reconstruct)
@@ -134,20 +129,21 @@ class BfpCodec(Codec):
         length = plane_bytes(n)
         streams = []
         if self.scope.kind == "block":
-            streams.append(StreamSpec("exponent", 2 * self._block_scopes(run, n)))
+            streams.append(StreamSpec("exponent", 2 * self.scope.count_in_block(run, block)))
         streams.append(StreamSpec("sign", length, variable=self.signs == "compact"))
         top = self.bits
         if mode == SYMBOLS:
             streams.append(StreamSpec("symbols", n))
-            top -= min(8, self.bits)
+            top -= min(SYMBOL_BITS, self.bits)
         streams.extend(
             StreamSpec(f"mantissa.{k}", length, self.bits - k) for k in range(top - 1, -1, -1)
         )
         return tuple(streams)
 
-    def _block_scopes(self, run: RunSpec, n: int) -> int:
-        sizes = run.sizes if len(run.sizes) > 1 else (n,)
-        return sum(-(-size // self.scope.argument) for size in sizes)
+    @property
+    def first_magnitude(self) -> int:
+        """The number of a block's first stream behind exponents and signs."""
+        return 2 if self.scope.kind == "block" else 1
 
     @property
     def dithers(self) -> bool:
@@ -202,13 +198,12 @@ class BfpCodec(Codec):
         sign, planes = rows[0], rows[1:]
         coded: list[CodedStream] = []
         if self.scope.kind == "block":
-            head = self._block_exponents(run, block, bits)
+            head = block_exponents(run, block, bits, self.scope)
             coded.append(coder.code(head.astype("<i2").view("u1"), coder.SYMBOLS))
-        whole = len(run.shapes) > 1  # members leave gaps, which are zero
-        if whole:
+        if len(run.shapes) > 1:  # members leave gaps, which are zero
             for row in rows:
                 row[:] = 0
-        for start, stop, scopes, exponents in self._members(run, block, n, head):
+        for start, stop, scopes, exponents in self.scope.parts(run, block, head):
             part = slice(start // 8, plane_bytes(stop))
             kernels.split_bfp(
                 run.dtype,
@@ -222,44 +217,14 @@ class BfpCodec(Codec):
                 [plane[part] for plane in planes],
             )
         if self.signs == "compact":
-            sign = _gather(sign, _nonzero(planes, n), n)
+            sign = gather_signs(sign, planes, n)
         coded.append(coder.code(sign, coder.PLANE))
         magnitudes = [coder.code(plane, coder.PLANE) for plane in planes]
         if not planes_only:
-            symbols = _symbols(planes, magnitudes, n)
+            symbols = symbols_of(planes, magnitudes, n)
             if symbols is not None:
-                return SYMBOLS, [*coded, symbols, *magnitudes[min(8, self.bits) :]]
+                return SYMBOLS, [*coded, symbols, *magnitudes[min(SYMBOL_BITS, self.bits) :]]
         return PLANES, [*coded, *magnitudes]
-
-    def _block_exponents(self, run: RunSpec, block: int, bits: NDArray[Any]) -> Exponents:
-        """Return the exponents of the block scopes that start in this block."""
-        import numpy as np
-
-        from mcodec.codec import kernels
-
-        found = []
-        for start, stop, scopes, _ in self._members(run, block, bits.size, None):
-            maxima = np.zeros(-(-(stop - start) // self.scope.argument), np.uint64)
-            kernels.scope_max(run.dtype, bits[start:stop], scopes, maxima)
-            found.append(exponents_of(run.dtype, maxima))
-        return np.concatenate(found) if found else np.zeros(0, np.int16)
-
-    def _members(
-        self, run: RunSpec, block: int, n: int, exponents: Exponents | None
-    ) -> Iterable[tuple[int, int, Any, Exponents | None]]:
-        """Yield the parts of members in a block: start and stop in it, scopes, their exponents."""
-        first, last = run.span(block)
-        base = 0
-        for start, size, shape in zip(run.starts, run.sizes, run.shapes, strict=True):
-            low, high = max(start, first), min(start + size, last)
-            local = self.scope.kind == "block"  # exponents of this block alone
-            count = -(-(high - low) // self.scope.argument) if local else self.scope.count(shape)
-            if low < high:
-                scopes = self.scope.layout(shape, 0 if local else low - start)
-                own = None if exponents is None else exponents[base : base + count]
-                yield low - first, high - first, scopes, own
-                base += count if local else 0
-            base += 0 if local else count
 
     def decode_head(self, run: RunSpec, streams: Sequence[Stream | None]) -> Exponents:
         """Return the exponents, checked against the dtype's range."""
@@ -267,7 +232,7 @@ class BfpCodec(Codec):
 
         if not streams:
             return np.zeros(0, np.int16)
-        return _checked(run.dtype, streams[0])
+        return checked(run.dtype, streams[0])
 
     def level(self, view: View) -> int | None:
         """Compact signs are placed by all planes, so they need them all."""
@@ -290,7 +255,7 @@ class BfpCodec(Codec):
         n = out.size
         rest = list(streams)
         if self.scope.kind == "block":
-            head = _checked(run.dtype, rest.pop(0))
+            head = checked(run.dtype, rest.pop(0))
         planes = self.planes(mode, rest[1:], n)
         sign = self._sign(rest[0], planes, n, missing=None in rest[1:])
         count = self.bits if view.planes is None else max(1, min(view.planes, self.bits))
@@ -302,7 +267,7 @@ class BfpCodec(Codec):
         bits = patterns(out)
         if len(run.shapes) > 1:
             bits[:] = 0
-        for start, stop, scopes, exponents in self._members(run, block, n, head):
+        for start, stop, scopes, exponents in self.scope.parts(run, block, head):
             part = slice(start // 8, plane_bytes(stop))
             kernels.merge_bfp(
                 run.dtype,
@@ -326,148 +291,24 @@ class BfpCodec(Codec):
 
     def planes(self, mode: int, streams: Sequence[Stream | None], n: int) -> list[Plane]:
         """Return the magnitude planes of a block from the top down, of either mode."""
-        from mcodec.codec import kernels
-
         if mode == PLANES:
             return [as_plane(stream, n) for stream in streams]
-        top = min(8, self.bits)
-        symbols = as_bytes(streams[0])
-        if top < 8 and symbols.size and int(symbols.max()) >> top:
-            raise invalid("a symbol is wider than its bits")
-        rows = empty_planes(top, n)
-        kernels.bytes_to_planes(symbols, rows)
-        return [*rows, *(as_plane(stream, n) for stream in streams[1:])]
+        top = symbol_planes(streams[0], min(SYMBOL_BITS, self.bits), n)
+        return [*top, *(as_plane(stream, n) for stream in streams[1:])]
 
-    def without_symbols(
-        self, run: RunSpec, block: int, coded: Sequence[CodedStream]
-    ) -> tuple[int, list[CodedStream]]:
-        """Code a block of mode 1 anew as planes; the integers stay as they are."""
-        from mcodec.codec import coder
-
-        start, stop = run.span(block)
-        first = 2 if self.scope.kind == "block" else 1
-        planes = self.planes(SYMBOLS, [coder.decode(coded[first])], stop - start)
-        new = [coder.code(plane, coder.PLANE) for plane in planes if plane is not None]
-        return PLANES, [*coded[:first], *new, *coded[first + 1 :]]
-
-    def with_symbols(
-        self, run: RunSpec, block: int, coded: Sequence[CodedStream]
-    ) -> tuple[int, list[CodedStream]]:
-        """Code a block of mode 0 anew where `encode` would have taken symbols: the inverse."""
-        from mcodec.codec import coder
-
-        start, stop = run.span(block)
-        first = 2 if self.scope.kind == "block" else 1
-        magnitudes = list(coded[first:])
-        planes = [as_bytes(coder.decode(stream)) for stream in magnitudes[:8]]
-        symbols = _symbols(planes, magnitudes, stop - start)
-        if symbols is None:
-            return PLANES, list(coded)
-        return SYMBOLS, [*coded[:first], symbols, *magnitudes[8:]]
-
-    def _sign(
-        self, stream: Stream | None, planes: list[Plane], n: int, *, missing: bool
-    ) -> Plane:
+    def _sign(self, stream: Stream | None, planes: list[Plane], n: int, *, missing: bool) -> Plane:
         """Return the sign plane; compact signs are spread over the nonzero magnitudes."""
-        import numpy as np
-
         if self.signs == "full":
             return as_plane(stream, n)
         if missing:
             message = "the file is cut off, and compact signs need all planes"
             raise FormatError(message, code="file_truncated")
-        present = _nonzero(planes, n)
-        count = int(np.count_nonzero(present))
-        packed = as_bytes(stream)
-        if packed.size != plane_bytes(count) or (count % 8 and packed[-1] >> count % 8):
-            raise invalid("compact signs are not as many as the magnitudes that are not zero")
-        spread = np.zeros(n, np.uint8)
-        spread[present] = np.unpackbits(packed, count=count, bitorder="little")
-        return np.packbits(spread, bitorder="little")
-
-
-def exponents_of(dtype: str, maxima: NDArray[np.uint64]) -> Exponents:
-    """Return E, the least integer with max < 2^E, for patterns of largest magnitudes.
-
-    Raises
-    ------
-    NotCodableError
-        One of them is a NaN or an infinity.
-    """
-    import numpy as np
-
-    from mcodec.types import numpy_dtype
-
-    form = FLOATS[dtype]
-    if maxima.size and int(maxima.max()) >> form.mantissa == (1 << form.exponent) - 1:
-        raise NotCodableError("it holds NaN or infinity")
-    values = maxima.astype(f"<u{form.width // 8}").view(numpy_dtype(dtype)).astype(np.float64)
-    exponents = np.frexp(values)[1].astype(np.int16)
-    exponents[maxima == 0] = ZERO_SCOPE
-    return exponents
-
-
-def _checked(dtype: str, stream: Stream | None) -> Exponents:
-    import numpy as np
-
-    exponents = as_bytes(stream).view("<i2")
-    low, high = RANGES[dtype]
-    if not ((exponents == ZERO_SCOPE) | ((exponents >= low) & (exponents <= high))).all():
-        raise invalid(f"a shared exponent is outside the range of {dtype}")
-    return exponents.astype(np.int16, copy=False)
-
-
-def _take_step(value: Any) -> float:
-    import numpy as np
-
-    near = ""
-    if type(value) in (int, float) and 2.0**-126 <= value <= float(np.finfo(np.float32).max):
-        single = float(np.float32(value))
-        if single == value:
-            return single
-        near = f"; the nearest is {single!r}"
-    raise CodecConfigError(f"codec bfp: step is a positive normal float32, not {value!r}{near}")
-
-
-def _nonzero(planes: Sequence[Plane], n: int) -> NDArray[np.bool_]:
-    """Tell for each element whether its magnitude is not zero."""
-    import numpy as np
-
-    joined = np.zeros(plane_bytes(n), np.uint8)
-    for plane in planes:
-        if plane is not None:
-            joined |= plane
-    return np.unpackbits(joined, count=n, bitorder="little").view(np.bool_)
-
-
-def _gather(sign: NDArray[np.uint8], present: NDArray[np.bool_], n: int) -> NDArray[np.uint8]:
-    import numpy as np
-
-    bits = np.unpackbits(sign, count=n, bitorder="little")
-    return np.packbits(bits[present], bitorder="little")
-
-
-def _symbols(
-    planes: Sequence[NDArray[np.uint8]], magnitudes: list[CodedStream], n: int
-) -> CodedStream | None:
-    """Return the top bits as coded bytes if that is smaller than as coded planes."""
-    import numpy as np
-
-    from mcodec.codec import coder, kernels
-
-    top = min(8, len(planes))
-    limit = coder.stored(magnitudes[:top])
-    if limit >= top * plane_bytes(n) or n <= coder.ROW_COST:
-        return None  # no plane shrank: neither will the bytes
-    symbols = np.empty(n, np.uint8)
-    kernels.planes_to_bytes(planes[:top], symbols)
-    coded = coder.code(symbols, coder.SYMBOLS)
-    return coded if len(coded.data) < limit else None
+        return spread_signs(stream, planes, n)
 
 
 def _noise(partner: Partner, n: int, room: int) -> list[Plane]:
     """Return the top planes of the next task of the pair, as many as fit below ours."""
     codec = partner.codec
     assert isinstance(codec, BfpCodec)  # runs of a pair have one codec id
-    skip = 2 if codec.scope.kind == "block" else 1
-    return codec.planes(partner.mode, partner.streams[skip:], n)[:room]
+    streams = partner.streams[codec.first_magnitude :]
+    return codec.planes(partner.mode, streams, n)[:room]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import struct
+from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.errors import CodecConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+
+_SMALLEST_NORMAL: Final = 2.0**-126  # of float32
+_LARGEST: Final = 2.0**128 - 2.0**104
 
 
 def refuse_unknown(codec_id: str, config: Mapping[str, Any], known: Collection[str]) -> None:
@@ -36,3 +40,15 @@ def take_word(
         message = f"codec {codec_id}: {key} is one of {', '.join(words)}, not {value!r}"
         raise CodecConfigError(message)
     return value
+
+
+def take_step(codec_id: str, value: Any) -> float:
+    """Return a positive normal float32."""
+    near = ""
+    if type(value) in (int, float) and _SMALLEST_NORMAL <= value <= _LARGEST:
+        (single,) = struct.unpack("<f", struct.pack("<f", value))
+        if single == value:
+            return float(single)
+        near = f"; the nearest is {single!r}"
+    message = f"codec {codec_id}: step is a positive normal float32, not {value!r}{near}"
+    raise CodecConfigError(message)

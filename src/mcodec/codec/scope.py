@@ -12,9 +12,12 @@ from mcodec.limits import MAX_CHUNK_RAW, MAX_DIMENSIONS
 from mcodec.types import BLOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     from mcodec.codec.kernels import Scopes
+    from mcodec.types import RunSpec
 
 _FORM: Final = re.compile(r"(axis|block):(0|-?[1-9][0-9]{0,5})\Z")
 _WHOLE: Final = 1 << 62  # more elements than a run can have
@@ -48,6 +51,37 @@ class Scope:
         if self.kind == "axis":
             return shape[self.argument]
         return -(-size // self.argument) if self.kind == "block" else 1
+
+    def count_in_block(self, run: RunSpec, block: int) -> int:
+        """Return how many ``block`` scopes start in a block of a run."""
+        start, stop = run.span(block)
+        sizes = run.sizes if len(run.sizes) > 1 else (stop - start,)
+        return sum(-(-size // self.argument) for size in sizes)
+
+    def parts(
+        self, run: RunSpec, block: int, exponents: NDArray[Any] | None
+    ) -> Iterator[tuple[int, int, Scopes, NDArray[Any] | None]]:
+        """Yield the parts of members in a block: start and stop in it, scopes, their exponents.
+
+        Parameters
+        ----------
+        run, block
+            Where.
+        exponents
+            Of the whole run; of this block alone where the scope is ``block``.
+        """
+        first, last = run.span(block)
+        local = self.kind == "block"
+        base = 0
+        for start, size, shape in zip(run.starts, run.sizes, run.shapes, strict=True):
+            low, high = max(start, first), min(start + size, last)
+            count = -(-(high - low) // self.argument) if local else self.count(shape)
+            if low < high:
+                scopes = self.layout(shape, 0 if local else low - start)
+                own = None if exponents is None else exponents[base : base + count]
+                yield low - first, high - first, scopes, own
+            if low < high or not local:
+                base += count
 
     def layout(self, shape: Sequence[int], first: int) -> Scopes:
         """Return how kernels find the scope of an element, the array's element `first` on."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from mcodec.errors import FormatError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -75,8 +77,16 @@ class _Tagged(msgspec.Struct):
 
 
 def skeleton_format(skeleton: bytes) -> str | None:
-    """Return the id of the format that a skeleton speaks of; None for an empty or foreign one."""
+    """Return the id of the format that a skeleton speaks of; None for an empty one.
+
+    Raises
+    ------
+    FormatError
+        ``source_invalid`` if it is no skeleton at all.
+    """
+    if not skeleton:
+        return None
     try:
         return msgspec.json.decode(skeleton, type=_Tagged).format
-    except msgspec.MsgspecError:
-        return None
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise FormatError(f"the skeleton is invalid ({error})", code="source_invalid") from error

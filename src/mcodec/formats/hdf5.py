@@ -8,19 +8,19 @@ path without the leading slash. Nothing in the file is ever executed or deserial
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
-from h5py import h5d, h5f, h5o, h5p, h5s
+from h5py import h5f, h5o
 
 from mcodec.errors import FormatError
 from mcodec.formats.files import InputFile
 from mcodec.formats.hdf5_guards import border
 from mcodec.formats.hdf5_heap import GlobalHeaps
 from mcodec.formats.hdf5_order import ModelOrder
+from mcodec.formats.hdf5_read import Reader, open_reader
 from mcodec.formats.hdf5_skeleton import (
     FORMAT,
     VERSION,
@@ -33,11 +33,10 @@ from mcodec.formats.hdf5_skeleton import (
     Tensor,
     encode,
 )
-from mcodec.formats.hdf5_slabs import boxes
 from mcodec.formats.hdf5_values import ValueReader, attribute_order
-from mcodec.formats.hdf5_walk import Node, TensorPlace, Walker
+from mcodec.formats.hdf5_walk import Node, Walker
 from mcodec.formats.hdf5_write import create_hdf5
-from mcodec.types import itemsize, numpy_dtype
+from mcodec.types import numpy_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,9 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Hdf5Source", "create_hdf5", "open_hdf5"]
 
-_CACHE: Final = (
-    64 << 20
-)  # bytes of decoded chunks to keep, so that rows across chunks are read once
+_KEPT: Final = 4  # datasets that are open at a time, beside those that lie in one piece
 
 
 def open_hdf5(path: str) -> Hdf5Source:
@@ -82,11 +79,11 @@ class Hdf5Source:
         self._file = file
         self._lock = threading.Lock()
         self._fid = h5f.open(os.fsencode(file.path), h5f.ACC_RDONLY)
-        self._open: tuple[int, h5d.DatasetID] | None = None
+        self._readers: dict[int, Reader] = {}
         try:
             plist = self._fid.get_create_plist()
             self._heaps = GlobalHeaps(file, plist.get_userblock(), *plist.get_sizes())
-            reader = ValueReader(self._fid, self._heaps)
+            reader = ValueReader(self._fid, file.size, self._heaps)
             self._found = Walker(self._fid, file.size, reader).walk()
             names = ModelOrder(self._fid, self._found, reader).names()
         except BaseException:
@@ -98,7 +95,7 @@ class Hdf5Source:
     def skeleton(self) -> bytes:
         """Return the JSON of everything but the tensors."""
         with self._lock, border(self._file.path):
-            reader = ValueReader(self._fid, self._heaps)
+            reader = ValueReader(self._fid, self._file.size, self._heaps)
             objects = [self._object(node, reader) for node in self._found.nodes]
             return encode(Skeleton(VERSION, reader.table.types, objects))
 
@@ -129,53 +126,25 @@ class Hdf5Source:
         if place.offset is not None:
             self._file.read_into(out, place.offset + start * dtype.itemsize)
         elif out.size:
-            with self._lock, border(self._file.path):
-                self._read_boxes(index, place, start, stop, out)
+            with border(self._file.path), border(repr(place.spec.name)):
+                self._reader(index).read(start, stop, out.view(f"V{dtype.itemsize}"))
         if place.swap:
             out.view(f"u{place.swap}").byteswap(inplace=True)
         return out
 
-    def _read_boxes(
-        self, index: int, place: TensorPlace, start: int, stop: int, out: NDArray[np.generic]
-    ) -> None:
-        """Read through HDF5, with the file's own datatype: no value is converted."""
-        dsid = self._dataset(index, place)
-        mtype = dsid.get_type()
-        space = dsid.get_space()
-        raw = out.view(f"V{out.itemsize}")
-        if not place.spec.shape:
-            dsid.read(h5s.ALL, h5s.ALL, raw.reshape(()), mtype)
-            return
-        done = 0
-        for first, extent in boxes(place.spec.shape, start, stop):
-            part = raw[done : done + int(np.prod(extent, dtype=object))]
-            space.select_hyperslab(first, extent)
-            dsid.read(h5s.create_simple(part.shape), space, part, mtype)
-            done += part.size
-
-    def _dataset(self, index: int, place: TensorPlace) -> h5d.DatasetID:
-        """Open a dataset, with a cache in which a row of its chunks fits; the last one is kept."""
-        if self._open is None or self._open[0] != index:
-            path = f"/{place.spec.name}".encode()
-            access = h5p.create(h5p.DATASET_ACCESS)
-            chunk = h5d.open(self._fid, path).get_create_plist()
-            if chunk.get_layout() == h5d.CHUNKED:
-                access.set_chunk_cache(*_chunk_cache(place.spec, chunk.get_chunk()))
-            self._open = (index, h5d.open(self._fid, path, access))
-        return self._open[1]
+    def _reader(self, index: int) -> Reader:
+        """Open a dataset for reading; the last few are kept, with the chunks they have decoded."""
+        with self._lock:
+            if index not in self._readers:
+                while len(self._readers) >= _KEPT:
+                    self._readers.pop(next(iter(self._readers)))
+                self._readers[index] = open_reader(self._fid, self._places[index], self._file.size)
+            return self._readers[index]
 
     def close(self) -> None:
         """Release the file."""
         with self._lock:
-            self._open = None
+            self._readers.clear()
             if self._fid.valid:
                 self._fid.close()
         self._file.close()
-
-
-def _chunk_cache(spec: TensorSpec, chunk: tuple[int, ...]) -> tuple[int, int, float]:
-    """Return the slots, bytes and eviction weight of a cache for reading in C order."""
-    size = math.prod(chunk) * itemsize(spec.dtype)
-    across = math.prod(-(-d // c) for d, c in zip(spec.shape[1:], chunk[1:], strict=True))
-    held = max(1, min(across, _CACHE // size))
-    return 10 * held + 1, max(held * size, 1 << 20), 1.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 from typing import TYPE_CHECKING, Final
 
 from h5py import h5d, h5l, h5p, h5z
@@ -35,7 +36,10 @@ _FILTERS: Final[dict[int, str]] = {
     h5z.FILTER_LZF: "lzf",
 }
 # What is wrong with the machine, not with the file; EAGAIN: another process has it locked.
-_SYSTEM: Final = frozenset({errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.ESTALE, errno.EAGAIN})
+_SYSTEM: Final = frozenset(
+    {errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ESTALE, errno.EAGAIN}
+)
+_ERRNO: Final = re.compile(r"\berrno = ([0-9]{1,4})\b")  # in what HDF5 says of a failed write
 _LINKS: Final = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "an external link"}
 
 
@@ -67,11 +71,8 @@ def border(where: str) -> Iterator[None]:
         raise
     except McodecError:
         raise
-    except OSError as error:
-        if error.errno in _SYSTEM:
-            raise InputOutputError(f"{where}: {os.strerror(error.errno)}") from error
-        raise _broken(where, error) from error
     except (
+        OSError,
         LookupError,
         RuntimeError,
         ValueError,
@@ -84,11 +85,22 @@ def border(where: str) -> Iterator[None]:
         raise _broken(where, error) from error
 
 
-def _broken(where: str, error: Exception) -> FormatError:
+def _broken(where: str, error: Exception) -> McodecError:
+    number = _system_number(error)
+    if number in _SYSTEM:
+        return InputOutputError(f"{where}: {os.strerror(number).lower()}")
     reason = " ".join(str(error).split()) or type(error).__name__
     return FormatError(
         f"HDF5 cannot make sense of it ({reason[:200]})", code="source_invalid", where=where
     )
+
+
+def _system_number(error: Exception) -> int:
+    """Return the error number of a failed system call, or 0: h5py hides some in a text."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    found = _ERRNO.search(str(error))
+    return int(found[1]) if found else 0
 
 
 def name_text(raw: bytes) -> str:

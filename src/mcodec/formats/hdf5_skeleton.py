@@ -10,8 +10,9 @@ from typing import Final, Literal
 
 import msgspec
 
+from mcodec.errors import FormatError
 from mcodec.formats.hdf5_guards import child_path, invalid, link_name, over_limit
-from mcodec.formats.hdf5_types import MAX_RANK, Predefined, Sequence, String, Type
+from mcodec.formats.hdf5_types import MAX_RANK, REFERENCE, Sequence, String, Type, is_variable
 from mcodec.limits import MAX_ELEMENTS, MAX_SOURCE_OBJECTS
 
 FORMAT: Final = "hdf5"
@@ -126,7 +127,10 @@ def decode(data: bytes) -> Skeleton:
     except (msgspec.MsgspecError, RecursionError) as error:
         raise invalid(f"the skeleton is invalid ({error})") from error
     if skeleton.version != VERSION:
-        raise invalid(f"the skeleton is of version {skeleton.version}, not {VERSION}")
+        raise FormatError(
+            f"the skeleton is of version {skeleton.version}, not {VERSION}",
+            code="version_unsupported",
+        )
     _check(skeleton)
     return skeleton
 
@@ -176,16 +180,16 @@ def _check_attributed(item: Group | Tensor | Dataset | NamedType, types: list[Ty
 def _check_value(value: Value, types: list[Type], path: str) -> None:
     kind = _type_at(types, value.type, path)
     count = element_count(value.shape, path)
-    variable = isinstance(kind, Sequence) or (isinstance(kind, String) and kind.size is None)
+    alone = isinstance(kind, Sequence) or (isinstance(kind, String) and kind.size is None)
     texts, items = len(value.texts), len(value.items)
-    if variable:
+    if alone:
         fits = not value.data and (texts, items) in ((count, 0), (0, count))
         fits = fits and not (isinstance(kind, Sequence) and texts)
-    elif kind == Predefined("STD_REF_OBJ"):
+    elif kind == REFERENCE:
         fits = not value.data and (texts, items) == (count, 0)
     else:
         # How long `data` must be is known when the type is built (hdf5_values.write_value).
-        fits = not texts and not items
+        fits = not texts and not items and not is_variable(kind)
     if not fits:
         raise invalid(f"a value of {path!r} in the skeleton does not fit its shape")
 

@@ -101,3 +101,15 @@ class Predefined(_Struct, frozen=True, tag="predefined"):
 
 Type = Integer | Float | String | Opaque | Enum | Compound | Array | Sequence | Predefined
 REFERENCE: Final = Predefined("STD_REF_OBJ")
+
+
+def is_variable(kind: Type) -> bool:
+    """Tell whether elements of a datatype lie elsewhere in the file, in whole or in part."""
+    match kind:
+        case String():
+            return kind.size is None
+        case Compound():
+            return any(is_variable(member.type) for member in kind.members)
+        case Array():
+            return is_variable(kind.base)
+    return isinstance(kind, Sequence) or kind == REFERENCE

@@ -8,17 +8,11 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5r, h5s, h5t
 
+from mcodec.formats.hdf5_chunks import Chunks, is_chunked
 from mcodec.formats.hdf5_guards import Budget, invalid, name_text, over_limit, refused
 from mcodec.formats.hdf5_skeleton import Attribute, Value, element_count
 from mcodec.formats.hdf5_typeids import describe
-from mcodec.formats.hdf5_types import (
-    REFERENCE,
-    Array,
-    Compound,
-    Sequence,
-    String,
-    Type,
-)
+from mcodec.formats.hdf5_types import REFERENCE, Sequence, String, Type, is_variable
 from mcodec.limits import MAX_SOURCE_OBJECTS
 
 if TYPE_CHECKING:
@@ -61,31 +55,22 @@ def shape_of(space: h5s.SpaceID, path: str) -> list[int] | None:
     return shape
 
 
-def is_variable(kind: Type) -> bool:
-    """Tell whether elements of a datatype lie elsewhere in the file, in whole or in part."""
-    match kind:
-        case String():
-            return kind.size is None
-        case Compound():
-            return any(is_variable(member.type) for member in kind.members)
-        case Array():
-            return is_variable(kind.base)
-    return isinstance(kind, Sequence) or kind == REFERENCE
-
-
 class ValueReader:
     """Reads values of one file, and counts their bytes.
 
     Parameters
     ----------
     fid : h5py.h5f.FileID
+    file_bytes : int
+        The real size of the file.
     heaps : GlobalHeaps
         Of the same file.
     """
 
-    def __init__(self, fid: h5f.FileID, heaps: GlobalHeaps) -> None:
+    def __init__(self, fid: h5f.FileID, file_bytes: int, heaps: GlobalHeaps) -> None:
         self.table = TypeTable()
         self._fid = fid
+        self._file_bytes = file_bytes
         self._heaps = heaps
         self._budget = Budget()
         self._objects = 0
@@ -127,6 +112,8 @@ class ValueReader:
         if not count:
             return value
         self._budget.take(count * tid.get_size())
+        if isinstance(source, h5d.DatasetID) and is_chunked(source.get_create_plist()):
+            Chunks(source, tid.get_size(), self._file_bytes).prove()
         shape = tuple(value.shape or ())
         match kind:
             case String(size=None):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from h5py import h5a, h5d, h5f, h5g, h5l, h5o, h5p, h5t
 
 from mcodec.errors import FormatError
+from mcodec.formats.hdf5_chunks import chunk_bytes
 from mcodec.formats.hdf5_dtypes import MARKER, little_endian, swap_unit, tensor_dtype
 from mcodec.formats.hdf5_guards import (
     check_creation,
@@ -74,6 +75,15 @@ class Node:
     target: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Child:
+    """One link of a group: the kind of the link, and where its object lies if it is a hard one."""
+
+    name: str
+    kind: int
+    address: int
+
+
 @dataclass(slots=True)
 class _Frame:
     """A group that is being walked; `paths` counts the paths below it, those by links included."""
@@ -81,7 +91,7 @@ class _Frame:
     path: str
     address: int
     gid: h5g.GroupID
-    children: Iterator[tuple[str, int]]
+    children: Iterator[_Child]
     paths: int = 1
 
 
@@ -111,7 +121,7 @@ class Walker:
         self._reader = reader
         self._found = Inventory()
         self._first: dict[int, str] = {}  # address -> path
-        self._below: dict[int, int] = {}  # address of a finished group -> paths below it
+        self._below: dict[int, int] = {}  # address of a finished object -> paths to and below it
         self._declared = 0
 
     def walk(self) -> Inventory:
@@ -123,7 +133,7 @@ class Walker:
             Something in the file is refused, over a limit or damaged.
         """
         root = h5g.open(self._fid, b"/")
-        address = h5o.get_info(root).addr
+        address = h5g.get_objinfo(root, b".").objno[0]
         self._first[address] = ""
         self._found.nodes.append(Node("", "group"))
         frames = [_Frame("", address, root, _children(root, ""))]
@@ -131,7 +141,7 @@ class Walker:
             frame = frames[-1]
             child = next(frame.children, None)
             if child is not None:
-                inner = self._visit(frame, *child)
+                inner = self._visit(frame, child)
                 if inner is not None:
                     frames.append(inner)
                 continue
@@ -146,32 +156,35 @@ class Walker:
         if frame.paths > MAX_SOURCE_OBJECTS:
             raise over_limit(f"the file has more than {MAX_SOURCE_OBJECTS} paths")
 
-    def _visit(self, frame: _Frame, name: str, kind: int) -> _Frame | None:
+    def _visit(self, frame: _Frame, child: _Child) -> _Frame | None:
         """Take in one child; a group that is new is returned to be walked."""
-        path = child_path(frame.path, name)
-        check_link(kind, path)
-        raw = name.encode("utf-8")
-        info = h5o.get_info(frame.gid, raw)
-        first = self._first.setdefault(info.addr, path)
+        path = child_path(frame.path, child.name)
+        check_link(child.kind, path)
+        first = self._first.setdefault(child.address, path)
         if first != path:
-            if info.type == h5o.TYPE_GROUP and info.addr not in self._below:
-                raise refused(f"{path!r} is a link to {first!r}, a group that it lies in")
-            self._found.nodes.append(Node(path, "link", first))
-            self._count(frame, self._below.get(info.addr, 1))
+            self._alias(frame, path, first, child.address)
             return None
-        child = h5o.open(frame.gid, raw)
-        match child:
+        oid = h5o.open(frame.gid, child.name.encode("utf-8"))
+        match oid:
             case h5g.GroupID():
                 self._found.nodes.append(Node(path, "group"))
-                return _Frame(path, info.addr, child, _children(child, path))
+                return _Frame(path, child.address, oid, _children(oid, path))
             case h5d.DatasetID():
-                self._found.nodes.append(Node(path, self._dataset(child, path)))
+                self._found.nodes.append(Node(path, self._dataset(oid, path)))
             case h5t.TypeID():
                 self._found.nodes.append(Node(path, "type"))
             case _:
                 raise invalid(f"{path!r} is no object that HDF5 knows")
+        self._below[child.address] = 1
         self._count(frame, 1)
         return None
+
+    def _alias(self, frame: _Frame, path: str, first: str, address: int) -> None:
+        """Take in a further hard link; one to a group that is not finished leads round for ever."""
+        if address not in self._below:
+            raise refused(f"{path!r} is a link to {first!r}, a group that it lies in")
+        self._found.nodes.append(Node(path, "link", first))
+        self._count(frame, self._below[address])
 
     def _dataset(self, dsid: h5d.DatasetID, path: str) -> str:
         """Check a dataset, and return whether it is a tensor or not."""
@@ -198,8 +211,7 @@ class Walker:
         self, dsid: h5d.DatasetID, plist: h5p.PropDCID, declared: int, size: int, path: str
     ) -> None:
         stored = dsid.get_storage_size()
-        chunk = size * math.prod(plist.get_chunk()) if plist.get_layout() == h5d.CHUNKED else 0
-        check_stored(max(declared, chunk), stored, path)
+        check_stored(max(declared, chunk_bytes(plist, size)), stored, path)
         self._declared += declared
         if self._declared > decoded_budget(self._file_bytes):
             raise FormatError(
@@ -226,21 +238,25 @@ class Walker:
         return texts[0] if len(texts) == 1 else ""
 
 
-def _children(gid: h5g.GroupID, path: str) -> Iterator[tuple[str, int]]:
-    """Return the links of a group, name and kind, in the order in which people count."""
+def _children(gid: h5g.GroupID, path: str) -> Iterator[_Child]:
+    """Return the links of a group in the order in which people count."""
     if gid.get_num_objs() > MAX_SOURCE_OBJECTS:
         raise over_limit(f"the group {path!r} has more than {MAX_SOURCE_OBJECTS} links")
-    links: list[tuple[int, str, int]] = []
+    children: list[_Child] = []
+    orders: dict[str, int] = {}
 
     def add(raw: bytes, info: h5l.LinkInfo) -> None:
-        links.append((info.corder if info.corder_valid else -1, link_name(raw), info.type))
+        name = link_name(raw)
+        hard = info.type == h5l.TYPE_HARD
+        children.append(_Child(name, info.type, int(info.u) if hard else -1))
+        if info.corder_valid:
+            orders[name] = info.corder
 
+    # Not h5o.get_info: it visits the indexes of chunks, and crashes on a damaged one (HDF5 2.0.0).
     gid.links.iterate(add, info=True)
-    if all(order >= 0 for order, _, _ in links):
-        links.sort()
-    else:
-        links.sort(key=lambda link: natural_key(link[1]))
-    return ((name, kind) for _, name, kind in links)
+    if len(orders) == len(children):
+        return iter(sorted(children, key=lambda child: orders[child.name]))
+    return iter(sorted(children, key=lambda child: natural_key(child.name)))
 
 
 def natural_key(name: str) -> tuple[object, ...]:

@@ -29,7 +29,7 @@ from mcodec.formats.hdf5_skeleton import (
     decode,
 )
 from mcodec.formats.hdf5_typeids import build
-from mcodec.formats.hdf5_types import String
+from mcodec.formats.hdf5_types import MAX_RANK, String
 from mcodec.formats.hdf5_values import VARIABLE_BYTES, TypeTable, write_value
 from mcodec.storage import io_errors
 
@@ -93,6 +93,8 @@ def _plain_skeleton(specs: Sequence[TensorSpec]) -> Skeleton:
             parent = _add_groups(objects, spec.name)
         except (FormatError, UnicodeEncodeError) as error:
             raise UsageError(f"no HDF5 file can hold the name {spec.name!r} ({error})") from error
+        if len(spec.shape) > MAX_RANK:
+            raise UsageError(f"no HDF5 file can hold the {len(spec.shape)} axes of {spec.name!r}")
         if spec.name in objects or not isinstance(parent, Group):
             raise UsageError(f"no HDF5 file can hold {spec.name!r} beside the other names")
         marks = []

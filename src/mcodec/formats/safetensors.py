@@ -156,6 +156,10 @@ def _decode(skeleton: bytes) -> bytes:
     except msgspec.MsgspecError as error:
         raise FormatError(f"the skeleton is invalid ({error})", code="source_invalid") from error
     raw = decoded.header.encode("utf-8")
-    if decoded.version != 1 or len(raw) > MAX_SOURCE_HEADER:
-        raise FormatError("the skeleton is of a newer mcodec", code="version_unsupported")
+    if decoded.version != 1:
+        raise FormatError(
+            f"the skeleton is of version {decoded.version}, not 1", code="version_unsupported"
+        )
+    if len(raw) > MAX_SOURCE_HEADER:
+        raise FormatError(f"a header of {len(raw)} bytes is too long", code="limit_exceeded")
     return raw

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import mcodec
 from mcodec.api import pairing
+from mcodec.api.listing import list_pairs
 from mcodec.api.pairing import pair_tensors
 from mcodec.errors import UsageError
 from mcodec.types import TensorSpec
@@ -136,11 +137,9 @@ def test_pairs_that_cannot_be(overrides: list[tuple[int, str, int, str]], messag
 )
 def test_a_pairing_is_in_order_and_alike(one: list[str], two: list[str], table: int) -> None:
     models = [model(*(f"{name} 2" for name in names)) for names in (one, two)]
-    before, pairing._TABLE = pairing._TABLE, table  # 0: as for very long models
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pairing, "_TABLE", table)  # 0: as for very long models
         groups = pair_tensors(models)
-    finally:
-        pairing._TABLE = before
     pairs = [(group[0], group[1]) for group in groups]
     assert pairs == sorted(pairs)
     assert [right for _, right in pairs] == sorted({right for _, right in pairs})
@@ -168,7 +167,11 @@ def test_pairs_of_a_packed_file(tmp_path: Path) -> None:
     path = tmp_path / "x.mc"
     mcodec.pack(models, path, bits=8, pair=[("A:c_1/k", "B:c_2/k")], jobs=1)
     with mcodec.open(path) as file:
-        assert len(file.reader.manifest.pairs) == 1
+        assert len(file.reader.manifest.pairs) == 2
+        assert list_pairs(file.reader) == [
+            {"A": "c_1/k", "B": "c_2/k"},
+            {"A": "bias", "B": "bias"},
+        ]
     for pair, message in (
         (("A:none", "B:bias"), "no tensor 'none'"),
         (("c_1/k", "B:bias"), "names no task"),

@@ -51,9 +51,7 @@ def chosen(name: str, dtype: str, shape: tuple[int, ...], **options: Any) -> Cod
         ("optimizers/w", "float32", (3, 4), BFP12),
     ],
 )
-def test_what_bits_hold_for(
-    name: str, dtype: str, shape: tuple[int, ...], expected: Codec
-) -> None:
+def test_what_bits_hold_for(name: str, dtype: str, shape: tuple[int, ...], expected: Codec) -> None:
     assert chosen(name, dtype, shape) == expected
 
 
@@ -154,7 +152,14 @@ def test_small_tensors_share_runs_in_model_order(tmp_path: Path) -> None:
     shapes = [run.shapes for run in reader.runs]
     assert shapes == [((3,), (5,), (2, 2)), ((16_384,),), ((4,), (4,))]
     places = {t.name: (t.run, t.member) for t in reader.manifest.tasks[0].tensors}
-    assert places == {"a": (0, 0), "big": (1, 0), "i": (2, 0), "b": (0, 1), "j": (2, 1), "c": (0, 2)}
+    assert places == {
+        "a": (0, 0),
+        "big": (1, 0),
+        "i": (2, 0),
+        "b": (0, 1),
+        "j": (2, 1),
+        "c": (0, 2),
+    }
 
 
 def test_fused_tensors_lie_in_runs_of_one_geometry(tmp_path: Path) -> None:

@@ -54,11 +54,12 @@ BAD: list[dict[str, Any]] = [
     {"id": "bfp", "bits": 8, "step": float("nan")},
     {"id": "bfp", "bits": 8, "step": 10**400},
     {"id": "bfp", "bits": 8, "step": None},
-    *({"id": "bfp", "bits": 8, "scope": scope} for scope in (
-        *("", "axis", "axis:", "axis:64", "axis:-65", "axis:00", "axis:-0", "axis:1 ", "axis:+1"),
-        *("block:0", "block:3", "block:-8", "block:524288", "Tensor", "tensor:0", 0, None, []),
-    )),
 ]
+SCOPES: list[Any] = [
+    *("", "axis", "axis:", "axis:64", "axis:-65", "axis:00", "axis:-0", "axis:1 ", "axis:+1"),
+    *("block:0", "block:3", "block:-8", "block:524288", "Tensor", "tensor:0", 0, None, []),
+]
+BAD += [{"id": "bfp", "bits": 8, "scope": scope} for scope in SCOPES]
 
 
 @pytest.mark.parametrize("config", GOOD, ids=str)
@@ -139,7 +140,7 @@ def test_messages_say_what_to_do(text: str, message: str) -> None:
 
 
 def test_a_codec_refuses_runs_that_it_cannot_carry() -> None:
-    shared = [(1 << 18, 1), (3, 1)]
+    shared: list[tuple[int, ...]] = [(1 << 18, 1), (3, 1)]
     cases: list[tuple[str, str, list[tuple[int, ...]], str]] = [
         ("float", "int32", [(2,)], "takes float16"),
         ("bfp(bits=8)", "complex64", [(2,)], "takes float16"),

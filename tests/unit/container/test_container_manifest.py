@@ -204,8 +204,11 @@ def test_edges_that_are_inside(path: str, new: Any) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"{", b"[]", b"null", b"\xff\xfe", b"\xef\xbb\xbf{}", b'{"codecs": NaN}', b"{} x"]
-    + [json.dumps(manifest()).encode() + b"\0", b'{"codecs":[],"runs":[],"tasks":[],"a":"\\ud800"}'],
+    [
+        *(b"", b"{", b"[]", b"null", b"\xff\xfe", b"\xef\xbb\xbf{}", b'{"codecs": NaN}', b"{} x"),
+        json.dumps(manifest()).encode() + b"\0",
+        b'{"codecs":[],"runs":[],"tasks":[],"a":"\\ud800"}',
+    ],
 )
 def test_text_that_is_no_manifest(text: bytes) -> None:
     assert code(text) == "manifest_invalid"

@@ -95,27 +95,32 @@ def part(run: int, *streams: tuple[StreamSpec, CodedStream]) -> Part:
     return Part(run, 0, specs, coded)
 
 
+def write(path: Path, layout: str, *, error: BaseException | None = None, end: bool = True) -> None:
+    """Write one part; leave by an error, or without an end."""
+    with ContainerWriter(path, layout) as writer:
+        writer.put([part(0, raw(5000), fill(1), raw())])
+        if error is not None:
+            raise error
+        if end:
+            writer.finish(b"{}")
+
+
 @pytest.mark.parametrize("layout", ["task", "interleaved", "progressive"])
 def test_a_writer_that_is_left_leaves_nothing(tmp_path: Path, layout: str) -> None:
     path = tmp_path / "out.mc"
     path.write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), ContainerWriter(path, layout) as writer:
-        writer.put([part(0, raw(5000))])
-        raise KeyboardInterrupt
-    with pytest.raises(UsageError, match="without finish"), ContainerWriter(path, layout) as writer:
-        writer.put([part(0, raw(5000))])
+    with pytest.raises(KeyboardInterrupt):
+        write(path, layout, error=KeyboardInterrupt())
+    with pytest.raises(UsageError, match="without finish"):
+        write(path, layout, end=False)
     assert [file.name for file in tmp_path.iterdir()] == ["out.mc"]
     assert path.read_bytes() == b"old"
 
 
 def test_too_many_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writers, "MAX_ROWS", 2)
-    with (
-        pytest.raises(UsageError, match="3 rows; the format's limit is 2"),
-        ContainerWriter(tmp_path / "out.mc", "task") as writer,
-    ):
-        writer.put([part(0, raw(), fill(1), raw())])
-        writer.finish(b"{}")
+    with pytest.raises(UsageError, match="3 rows; the format's limit is 2"):
+        write(tmp_path / "out.mc", "task")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -177,7 +182,9 @@ def test_chunks_are_aligned_and_in_order(tmp_path: Path) -> None:
 
 def test_interleaved_chunks_alternate_between_the_tasks(tmp_path: Path) -> None:
     path = tmp_path / "out.mc"
-    models = {name: {"w": cases.weights("float32", (200, 200), seed)} for seed, name in enumerate("AB")}
+    models = {
+        name: {"w": cases.weights("float32", (200, 200), seed)} for seed, name in enumerate("AB")
+    }
     mcodec.pack(models, path, bits=20, jobs=1)
     with mcodec.open(path) as file:
         own = [[row for row in file.reader.rows(run, 0) if row.stored] for run in (0, 1)]

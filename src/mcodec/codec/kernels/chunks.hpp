@@ -1,7 +1,7 @@
 // From chunks to arrays: full chunks in place, the last elements through padded copies, and large
 // outputs past the cache.
 
-// Elements a job reads or writes an array of: planes have kW bytes a chunk, bytes kChunk.
+// The bytes of an array for some elements: `unit`, its bytes a chunk, tells planes from bytes.
 MC_INLINE size_t bytes_for(size_t elements, size_t unit) {
     return unit == kW ? (elements + 7) / 8 : elements;
 }
@@ -43,7 +43,7 @@ class Sink {
             i = 64;
         }
         for (; i < bytes; i += kW) stream(out_ - phase_ + i, load(stage_ + i));
-        memcpy(stage_, stage_ + bytes, 64);
+        memcpy(stage_, stage_ + bytes, phase_);
     }
 
     uint8_t* out_;

@@ -12,12 +12,8 @@ typedef int32_t i32v __attribute__((vector_size(kW)));
 typedef uint64_t u64v __attribute__((vector_size(kW)));
 typedef float f32v __attribute__((vector_size(kW)));
 
-// The same at any address and over memory of any type.
+// A vector at any address, over memory of any type.
 typedef u8v u8v_any __attribute__((aligned(1), may_alias));
-template <class T>
-struct Any {
-    typedef T type __attribute__((aligned(1), may_alias));
-};
 
 MC_INLINE u8v load(const void* p) { return *static_cast<const u8v_any*>(p); }
 MC_INLINE void store(void* p, u8v v) { *static_cast<u8v_any*>(p) = v; }

@@ -1,0 +1,52 @@
+"""A block of block floating point from one mode to the other; its integers stay as they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mcodec.codec import coder
+from mcodec.codec.base import as_bytes
+from mcodec.codec.magnitudes import PLANES, SYMBOL_BITS, SYMBOLS, symbols_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mcodec.codec.bfp import BfpCodec
+    from mcodec.types import CodedStream, RunSpec
+
+
+def without_symbols(
+    codec: BfpCodec, run: RunSpec, block: int, coded: Sequence[CodedStream]
+) -> tuple[int, list[CodedStream]]:
+    """Code a block of mode 1 anew as planes, and return the mode and the streams.
+
+    Raises
+    ------
+    FormatError
+        The stream of symbols is damaged.
+    """
+    start, stop = run.span(block)
+    first = codec.first_magnitude
+    planes = codec.planes(SYMBOLS, [coder.decode(coded[first])], stop - start)
+    new = [coder.code(plane, coder.PLANE) for plane in planes if plane is not None]
+    return PLANES, [*coded[:first], *new, *coded[first + 1 :]]
+
+
+def with_symbols(
+    codec: BfpCodec, run: RunSpec, block: int, coded: Sequence[CodedStream]
+) -> tuple[int, list[CodedStream]]:
+    """Code a block of mode 0 anew where `BfpCodec.encode` would have taken symbols.
+
+    Raises
+    ------
+    FormatError
+        A stream is damaged.
+    """
+    start, stop = run.span(block)
+    first = codec.first_magnitude
+    magnitudes = list(coded[first:])
+    planes = [as_bytes(coder.decode(stream)) for stream in magnitudes[:SYMBOL_BITS]]
+    symbols = symbols_of(planes, magnitudes, stop - start)
+    if symbols is None:
+        return PLANES, list(coded)
+    return SYMBOLS, [*coded[:first], symbols, *magnitudes[SYMBOL_BITS:]]

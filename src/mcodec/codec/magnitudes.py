@@ -1,0 +1,97 @@
+"""Signs and magnitudes of block floating point: compact signs, and the two modes of a block."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from mcodec.codec.base import as_bytes, empty_planes, invalid, plane_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mcodec.codec.base import Stream
+    from mcodec.types import CodedStream
+
+    Plane = NDArray[np.uint8] | None
+
+PLANES: Final = 0  # modes of a block
+SYMBOLS: Final = 1
+SYMBOL_BITS: Final = 8  # top bits that a symbol takes, where there are so many
+
+
+def gather_signs(sign: NDArray[np.uint8], planes: Sequence[Plane], n: int) -> NDArray[np.uint8]:
+    """Keep the signs of the magnitudes that are not zero, packed."""
+    import numpy as np
+
+    bits = np.unpackbits(sign, count=n, bitorder="little")
+    return np.packbits(bits[_nonzero(planes, n)], bitorder="little")
+
+
+def spread_signs(stream: Stream | None, planes: Sequence[Plane], n: int) -> NDArray[np.uint8]:
+    """Return the sign plane of signs that `gather_signs` packed.
+
+    Raises
+    ------
+    FormatError
+        ``stream_invalid``: they are not as many as the magnitudes that are not zero.
+    """
+    import numpy as np
+
+    present = _nonzero(planes, n)
+    count = int(np.count_nonzero(present))
+    packed = as_bytes(stream)
+    if packed.size != plane_bytes(count) or (count % 8 and packed[-1] >> count % 8):
+        raise invalid("compact signs are not as many as the magnitudes that are not zero")
+    spread = np.zeros(n, np.uint8)
+    spread[present] = np.unpackbits(packed, count=count, bitorder="little")
+    return np.packbits(spread, bitorder="little")
+
+
+def symbols_of(
+    planes: Sequence[NDArray[np.uint8]], magnitudes: list[CodedStream], n: int
+) -> CodedStream | None:
+    """Return the top bits as coded bytes if that is smaller than as coded planes."""
+    import numpy as np
+
+    from mcodec.codec import coder, kernels
+
+    top = min(SYMBOL_BITS, len(planes))
+    limit = coder.stored(magnitudes[:top])
+    if limit >= top * plane_bytes(n) or n <= coder.ROW_COST:
+        return None  # no plane shrank: neither will the bytes
+    symbols = np.empty(n, np.uint8)
+    kernels.planes_to_bytes(planes[:top], symbols)
+    coded = coder.code(symbols, coder.SYMBOLS)
+    return coded if len(coded.data) < limit else None
+
+
+def symbol_planes(stream: Stream | None, bits: int, n: int) -> list[NDArray[np.uint8]]:
+    """Return the planes of symbols of so many bits: the inverse of `symbols_of`.
+
+    Raises
+    ------
+    FormatError
+        ``stream_invalid``: a symbol is wider.
+    """
+    from mcodec.codec import kernels
+
+    symbols = as_bytes(stream)
+    if bits < SYMBOL_BITS and symbols.size and int(symbols.max()) >> bits:
+        raise invalid("a symbol is wider than its bits")
+    planes = empty_planes(bits, n)
+    kernels.bytes_to_planes(symbols, planes)
+    return planes
+
+
+def _nonzero(planes: Sequence[Plane], n: int) -> NDArray[np.bool_]:
+    """Tell for each element whether its magnitude is not zero."""
+    import numpy as np
+
+    joined = np.zeros(plane_bytes(n), np.uint8)
+    for plane in planes:
+        if plane is not None:
+            joined |= plane
+    return np.unpackbits(joined, count=n, bitorder="little").view(np.bool_)
