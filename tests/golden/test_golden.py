@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,8 +12,11 @@ import zstandard
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Stored sizes are those of the libzstd that constraints.txt pins.
-SAME_SIZES = zstandard.ZSTD_VERSION == (1, 5, 7)
+# Stored sizes are those of the libzstd that constraints.txt pins, the help's form is its click's.
+NEEDS = {
+    "sizes": zstandard.ZSTD_VERSION == (1, 5, 7),
+    "help": importlib.metadata.version("click").startswith("8.5."),
+}
 
 
 @pytest.mark.parametrize(
@@ -21,8 +25,8 @@ SAME_SIZES = zstandard.ZSTD_VERSION == (1, 5, 7)
 def test_the_command_prints_what_the_transcript_says(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if path.stem.startswith("sizes") and not SAME_SIZES:
-        pytest.skip("another libzstd packs to other sizes")
+    if not NEEDS.get(path.stem.split("-", maxsplit=1)[0], True):
+        pytest.skip("written with another version of a library")
     monkeypatch.chdir(tmp_path)
     transcripts.write_models(tmp_path)
     expected = path.read_text()

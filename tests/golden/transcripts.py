@@ -16,6 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from unittest import mock
 
 import h5py
 import numpy as np
@@ -64,7 +65,8 @@ def replay(text: str) -> str:
         if line.startswith("# "):
             lines += ["", line]
         elif line.startswith("$ "):
-            outcome = call(*shlex.split(line[2:])[1:])
+            with mock.patch.dict(os.environ, COLUMNS="80"):  # of the help
+                outcome = call(*shlex.split(line[2:])[1:])
             lines += ["", line, *outcome.out.splitlines()]
             lines += [f"! {error}" for error in outcome.err.splitlines()]
             if outcome.code:

@@ -30,7 +30,7 @@ from mcodec.container.header import LAYOUTS
 from mcodec.container.writer import ContainerWriter
 from mcodec.engine import map_ordered, workers
 from mcodec.errors import UsageError
-from mcodec.limits import decoded_budget
+from mcodec.limits import MAX_TASKS, MAX_TENSORS, decoded_budget
 from mcodec.storage import check_output, io_errors
 from mcodec.types import itemsize
 
@@ -170,6 +170,7 @@ class _Job:
             for task, model in enumerate(self._models)
             for index, tensor in enumerate(model.tensors)
         ]
+        self._check(items)
         codings = map_ordered(self._executor, self._survey, items)
         self._codings = [[] for _ in self._models]
         for (task, _, _), (coding, warning) in zip(items, codings, strict=True):
@@ -179,6 +180,19 @@ class _Job:
         specs = [model.tensors for model in self._models]
         groups = pair_tensors(specs, overrides) if fuse else []
         self._runs = lay_out(specs, self._codings, groups)
+
+    def _check(self, items: Sequence[tuple[int, int, Any]]) -> None:
+        """Refuse more than a file can hold, and warn of a plan's rules that match nothing."""
+        if len(items) > MAX_TENSORS or len(self._models) > MAX_TASKS:
+            message = f"{len(items):,} tensors of {len(self._models):,} tasks"
+            raise UsageError(
+                f"{message} are more than a file holds ({MAX_TENSORS:,}; {MAX_TASKS:,})"
+            )
+        names = [
+            f"{self._names[task]}:{self._models[task].tensors[i].name}" for task, i, _ in items
+        ]
+        for pattern in self._options.plan.unused(names):
+            self._warnings.append(f"the plan's pattern {pattern!r} matches no tensor")
 
     def _survey(self, item: tuple[int, int, Any]) -> tuple[Coding, str]:
         task, index, codec = item

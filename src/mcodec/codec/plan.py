@@ -19,7 +19,7 @@ from mcodec.errors import CodecConfigError, UsageError
 from mcodec.limits import MAX_JSON_DEPTH
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from mcodec.codec.base import Codec
 
@@ -100,6 +100,15 @@ class Plan:
             if fnmatch.fnmatchcase(full, pattern):
                 return codec
         return None
+
+    def unused(self, names: Iterable[str]) -> list[str]:
+        """Return the patterns that match none of these ``task:name``."""
+        left = {pattern for pattern, _ in self.rules}
+        for name in names:
+            if not left:
+                break
+            left = {pattern for pattern in left if not fnmatch.fnmatchcase(name, pattern)}
+        return sorted(left)
 
 
 def parse_plan(text: str, where: str) -> Plan:

@@ -24,11 +24,17 @@ VERBS = tuple(app.VERBS)
 
 @pytest.mark.parametrize("verb", ["", *VERBS])
 @pytest.mark.parametrize("flag", ["--help", "-h"])
-def test_help_of_every_verb_fits_a_page(verb: str, flag: str) -> None:
+@pytest.mark.parametrize("columns", ["80", "300"])
+def test_help_of_every_verb_fits_a_page(
+    verb: str, flag: str, columns: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
     outcome = call(*([verb] if verb else []), flag)
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out.startswith(f"Usage: mcodec {verb}".rstrip())
     lines = outcome.out.splitlines()
+    assert "\b" not in outcome.out
+    assert "\\b" not in outcome.out
     assert max(map(len, lines)) <= 100
     assert len(lines) < 60
 

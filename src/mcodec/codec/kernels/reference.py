@@ -253,19 +253,19 @@ def error_stats(dtype: str, source: Patterns, decoded: Patterns) -> tuple[float,
     check_format(dtype, source, "source")
     check_format(dtype, decoded, "decoded")
     check_size(decoded, source.size, "decoded")
-    s = _to_float64(dtype, source)
-    e = s - _to_float64(dtype, decoded)
-    return float(np.abs(e).max(initial=0.0)), _sum_squares(e), _sum_squares(s)
+    with np.errstate(over="ignore", invalid="ignore"):  # inf - inf is the NaN that it is
+        s = _to_float64(dtype, source)
+        e = s - _to_float64(dtype, decoded)
+        return float(np.abs(e).max(initial=0.0)), _sum_squares(e), _sum_squares(s)
 
 
 def _sum_squares(x: Doubles) -> float:
     """Sum squares in the fixed order: lane i % 8 of each element, then a tree over the lanes."""
     padded = np.zeros((x.size + 7) // 8 * 8)
-    with np.errstate(over="ignore"):
-        padded[: x.size] = x * x
-        # cumsum adds one row after the other; sum would regroup them
-        rows = padded.reshape(-1, 8)
-        lanes = np.cumsum(rows, axis=0)[-1] if rows.size else np.zeros(8)
-        lanes = lanes[:4] + lanes[4:]
-        lanes = lanes[:2] + lanes[2:]
-        return float(lanes[0] + lanes[1])
+    padded[: x.size] = x * x
+    # cumsum adds one row after the other; sum would regroup them
+    rows = padded.reshape(-1, 8)
+    lanes = np.cumsum(rows, axis=0)[-1] if rows.size else np.zeros(8)
+    lanes = lanes[:4] + lanes[4:]
+    lanes = lanes[:2] + lanes[2:]
+    return float(lanes[0] + lanes[1])

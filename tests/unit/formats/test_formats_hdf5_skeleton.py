@@ -1,0 +1,320 @@
+"""What an HDF5 file holds besides arrays comes back; a skeleton from anywhere is checked first."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+import pytest
+from h5py import h5a, h5s, h5t
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcodec.errors import FormatError, McodecError, UsageError
+from mcodec.formats.hdf5_skeleton import decode
+from mcodec.formats.hdf5_typeids import build, describe
+from mcodec.formats.registry import create_sink, open_source
+from mcodec.types import ITEMSIZE, TensorSpec
+from support.cases import noise
+from support.models import arrays, copy_model, dump
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAGE = Path(__file__).resolve().parents[3] / "spec" / "skeletons.md"
+VALUES: dict[str, Any] = {
+    "text": "tést",
+    "no text": "",
+    "texts": ["a", "", "ü" * 300],
+    "grid": np.array([["a", "b"], ["c", "d"]], h5py.string_dtype()),
+    "ascii": np.array([b"a", b"bc"], h5py.string_dtype("ascii")),
+    "bytes": np.array([b"\xff\xfe", b"ok"], h5py.string_dtype("ascii")),
+    "fixed": np.array([b"abc", b"d"], "S5"),
+    "fixed utf-8": np.array("né".encode(), h5py.string_dtype("utf-8", 6)),
+    "empty list": [],
+    "null": h5py.Empty("<f4"),
+    "null text": h5py.Empty("S3"),
+    "big": np.array([[1, 2], [3, 4]], ">i2"),
+    "bool": True,
+    "complex": np.complex64(1 + 2j),
+    "opaque": np.void(b"xyz"),
+    "record": np.array([(1, [1.0, 2.0])], [("a", ">u2"), ("b", "<f8", (2,))]),
+    "sequences": np.array([np.arange(2), np.arange(5)], object),
+    "zero": np.zeros((0, 4), "i8"),
+}
+
+
+def fill(file: h5py.File) -> None:
+    """Write a file with every kind of thing that a skeleton keeps."""
+    file.attrs["model_config"] = "{" + "x" * 100_000 + "}"
+    group = file.create_group("empty/and deeper/ä")
+    for name, value in VALUES.items():
+        dtype = h5py.vlen_dtype(">i4") if name == "sequences" else None
+        group.attrs.create(f"{name}/é", value, dtype=dtype)
+        group.create_dataset(name, data=value, dtype=dtype)
+    ordered = file.create_group("ordered", track_order=True)
+    for name in "zay":
+        ordered.attrs[name] = name
+        ordered[name] = np.arange(3, dtype=">f4")
+    file["named"] = np.dtype([("x", "<i4")])
+    file["named"].attrs["a"] = 1
+    file["again"] = file["ordered/a"]
+    file["empty/group again"] = file["ordered"]
+    file["points"] = np.array([file["ordered/z"].ref, h5py.Reference()], h5py.ref_dtype)
+    file["ordered"].attrs["points"] = file["points"].ref
+    wide = h5t.IEEE_F64BE.copy()
+    wide.set_fields(63, 50, 13, 0, 50)
+    wide.set_ebias(4095)
+    h5a.create(file["ordered"].id, b"odd float", wide, h5s.create(h5s.SCALAR))
+    h5a.create(file["ordered"].id, b"bits", h5t.STD_B16BE, h5s.create(h5s.SCALAR))
+    file["w"] = np.float32(3)
+
+
+@pytest.fixture
+def everything(tmp_path: Path) -> Path:
+    path = tmp_path / "everything.h5"
+    with h5py.File(path, "w") as file:
+        fill(file)
+    return path
+
+
+def test_everything_comes_back(everything: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.h5"
+    copy_model(everything, out)
+    ours, theirs = dump(out), dump(everything)
+    assert ours.keys() == theirs.keys()
+    for key, value in theirs.items():
+        if "points" not in key and key != "/ordered attributes":
+            assert ours[key] == value, key
+    with h5py.File(out) as file:
+        assert file[file["points"][0]].name == "/ordered/z"
+        assert not file["points"][1]
+        assert file[file["ordered"].attrs["points"]].name == "/points"
+        assert list(file["ordered"]) == ["z", "a", "y"]
+        assert file["again"] == file["ordered/a"]
+        assert file["empty/group again"] == file["ordered"]
+        assert isinstance(file["named"], h5py.Datatype)
+    copy_model(out, tmp_path / "third.h5")
+    assert (tmp_path / "third.h5").read_bytes() == out.read_bytes()
+
+
+def test_large_attributes(tmp_path: Path) -> None:
+    """More than 64 kB in one attribute, and thousands of them: newer object headers."""
+    with h5py.File(tmp_path / "x.h5", "w", libver="latest") as file:
+        file.attrs["large"] = np.arange(50_000)
+        for index in range(300):
+            file.attrs[f"a{index}"] = index
+    copy_model(tmp_path / "x.h5", tmp_path / "out.h5")
+    assert dump(tmp_path / "out.h5") == dump(tmp_path / "x.h5")
+
+
+def test_every_type_of_the_library_is_kept_or_refused() -> None:
+    kept = 0
+    for name in dir(h5t):
+        tid = getattr(h5t, name)
+        if isinstance(tid, h5t.TypeID):
+            try:
+                kind = describe(tid, name)
+            except FormatError as error:
+                assert error.code == "source_refused"
+                continue
+            assert build(kind, name).equal(tid)
+            kept += 1
+    assert kept > 60
+
+
+def test_types_that_are_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["w"] = [1.0]
+        record = np.zeros(1, [("s", h5py.string_dtype()), ("x", "i4")])
+        file.attrs.create("a", record)
+    source = open_source(tmp_path / "x.h5")
+    with pytest.raises(FormatError) as caught:
+        source.skeleton()
+    assert caught.value.code == "source_refused"
+    source.close()
+
+
+@pytest.mark.parametrize("dtype", [*ITEMSIZE, "V3"])
+def test_plain_files(tmp_path: Path, dtype: str) -> None:
+    """Without a skeleton, tensors of every dtype go out and come back under their names."""
+    model = {name: noise(dtype, shape) for name, shape in (("a/b:0", (2, 3)), ("a/c", ()))}
+    model["z"] = noise(dtype, (0, 2))
+    specs = [TensorSpec(name, dtype, array.shape) for name, array in model.items()]
+    sink = create_sink(tmp_path / "x.h5", "hdf5", specs)
+    for index, array in enumerate(model.values()):
+        sink.write(index, 0, memoryview(array.tobytes()))
+    sink.close()
+    source = open_source(tmp_path / "x.h5")
+    assert list(source.tensors) == specs
+    source.close()
+    found = arrays(tmp_path / "x.h5")
+    assert {n: a.tobytes() for n, a in found.items()} == {n: a.tobytes() for n, a in model.items()}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [""],
+        ["/a"],
+        ["a/"],
+        ["a//b"],
+        ["."],
+        ["a/./b"],
+        ["a\0"],
+        ["\ud800"],
+        ["a", "a/b"],
+        ["a/b", "a"],
+    ],
+)
+def test_names_that_hdf5_lacks(tmp_path: Path, names: list[str]) -> None:
+    with pytest.raises(UsageError, match="no HDF5 file can hold"):
+        create_sink(tmp_path / "x.h5", "hdf5", [TensorSpec(name, "int8", ()) for name in names])
+    with pytest.raises(UsageError, match="axes"):
+        create_sink(tmp_path / "x.h5", "hdf5", [TensorSpec("w", "int8", (1,) * 33)])
+    assert not (tmp_path / "x.h5").exists()
+
+
+def small(tmp_path: Path) -> tuple[list[TensorSpec], dict[str, Any]]:
+    """Return the tensors and the skeleton of a small file."""
+    with h5py.File(tmp_path / "small.h5", "w") as file:
+        file["g/w"] = np.arange(3, dtype="<f4")
+        file["g/w"].attrs["n"] = ["a", "b"]
+        file["g"].attrs["r"] = np.array((1, 2.0), [("x", "<i4"), ("y", "<f8")])
+        file["g/s"] = np.array([b"ab"], "S2")
+        file["again"] = file["g/w"]
+    source = open_source(tmp_path / "small.h5")
+    skeleton = json.loads(source.skeleton())
+    source.close()
+    return list(source.tensors), skeleton
+
+
+def test_what_is_missing_is_said(tmp_path: Path) -> None:
+    specs, skeleton = small(tmp_path)
+    data = json.dumps(skeleton).encode()
+    out = tmp_path / "out.h5"
+    for wrong in ([], [*specs, TensorSpec("v", "int8", ())], [TensorSpec("g/w", "int32", (3,))]):
+        with pytest.raises(FormatError, match="'(v|g/w)'") as caught:
+            create_sink(out, "hdf5", wrong, data)
+        assert caught.value.code == "source_invalid"
+
+
+def test_skeletons_of_other_formats_are_not_used(tmp_path: Path) -> None:
+    specs, _ = small(tmp_path)
+    create_sink(tmp_path / "x.h5", "hdf5", specs, b'{"format":"safetensors"}').close()
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert list(file) == ["g"]
+
+
+def changes(skeleton: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield skeletons with one thing wrong."""
+    link = next(i for i, o in enumerate(skeleton["objects"]) if o["kind"] == "link")
+    for what, path, value in (
+        ("version", ["version"], 2),
+        ("root", ["objects", 0, "path"], "x"),
+        ("kind", ["objects", 1, "kind"], "module"),
+        ("unknown key", ["objects", 1, "more"], 1),
+        ("twice", ["objects", 1, "path"], "g"),
+        ("no group", ["objects", 2, "path"], "h/w"),
+        ("dots", ["objects", link, "path"], "."),
+        ("slash", ["objects", link, "path"], "/x"),
+        ("zero", ["objects", link, "path"], "a\0b"),
+        ("long", ["objects", link, "path"], "x" * 5000),
+        ("target", ["objects", link, "target"], "nowhere"),
+        ("order", ["objects", 0, "link_order"], 2),
+        ("types", ["types"], []),
+        ("first type", ["types", 0], {"class": "opaque", "size": 2**31, "label": ""}),
+        (
+            "nested type",
+            ["types", 0],
+            {"class": "array", "base": skeleton["types"][0], "shape": [0]},
+        ),
+        ("unknown type", ["types", 0], {"class": "predefined", "name": "__init__"}),
+        ("objects", ["objects"], []),
+    ):
+        changed = json.loads(json.dumps(skeleton))
+        place = changed
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = value
+        yield what, changed
+
+
+def test_wrong_skeletons(tmp_path: Path) -> None:
+    specs, skeleton = small(tmp_path)
+    create_sink(tmp_path / "x.h5", "hdf5", specs, json.dumps(skeleton).encode()).close()
+    for what, changed in changes(skeleton):
+        with pytest.raises(McodecError) as caught:
+            create_sink(tmp_path / "x.h5", "hdf5", specs, json.dumps(changed).encode())
+        assert isinstance(caught.value, FormatError), what
+
+
+STRING = {"class": "string", "size": None, "charset": 1, "padding": 0}
+POINTER = {"class": "compound", "size": 16, "members": [{"name": "p", "offset": 0, "type": STRING}]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (POINTER, {"data": "A" * 20 + "AA=="}),
+        ({"class": "array", "base": STRING, "shape": [1]}, {"data": "A" * 20 + "AA=="}),
+        ({"class": "sequence", "base": STRING}, {"items": [""]}),
+        ({"class": "sequence", "base": {"class": "integer", "size": 4, "order": "little", "signed": True}}, {"items": ["AA=="]}),
+        (STRING, {"texts": ["a", "b"]}),
+        (STRING, {"texts": ["a\0b"]}),
+        (STRING, {"shape": None, "texts": ["a"]}),
+        (STRING, {"shape": [2**62, 2**62], "texts": []}),
+        (STRING, {"shape": [0] * 33}),
+        ({"class": "predefined", "name": "STD_REF_OBJ"}, {"data": "AAAAAAAAAAA="}),
+        ({"class": "predefined", "name": "STD_REF_OBJ"}, {"texts": ["/nowhere"]}),
+        ({"class": "opaque", "size": 2, "label": "x"}, {"data": "AAAA"}),
+        ({"class": "opaque", "size": 2, "label": "x"}, {"data": "AAA=", "texts": ["x"]}),
+        ({"class": "opaque", "size": 2, "label": "x"}, {"shape": [0], "data": "AAA="}),
+        ({"class": "opaque", "size": 2, "label": "x" * 300}, {"data": "AAA="}),
+        ({"class": "integer", "size": 3, "order": "little", "signed": True, "offset": 99}, {"data": "AAAA"}),
+    ],
+)  # fmt: skip
+def test_wrong_values(tmp_path: Path, kind: object, value: dict[str, Any]) -> None:
+    """Above all nothing that HDF5 would take for a pointer."""
+    attribute = {"name": "a", "type": 0, **value}
+    skeleton = {
+        "format": "hdf5",
+        "version": 1,
+        "types": [kind],
+        "objects": [{"kind": "group", "path": "", "attributes": [attribute]}],
+    }
+    with pytest.raises(FormatError):
+        create_sink(tmp_path / "x.h5", "hdf5", [], json.dumps(skeleton).encode())
+
+
+@given(data=st.data())
+def test_damaged_skeletons(tmp_path: Path, data: st.DataObject) -> None:
+    """Any change of the text is written as something, or refused; nothing crashes."""
+    specs, skeleton = small(tmp_path)
+    text = bytearray(json.dumps(skeleton).encode())
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(text) - 1))
+        text[place] = data.draw(st.sampled_from(list(b'019-"{}[],:abefz \x80')))
+    try:
+        create_sink(tmp_path / "x.h5", "hdf5", specs, bytes(text)).close()
+    except FormatError:
+        pass
+
+
+@given(st.binary(max_size=200))
+def test_noise_is_no_skeleton(data: bytes) -> None:
+    with pytest.raises(FormatError):
+        decode(data)
+
+
+def test_the_page_names_every_kind_and_class() -> None:
+    from mcodec.formats import hdf5_skeleton, hdf5_types
+
+    page = PAGE.read_text()
+    for struct in (*hdf5_skeleton.Object.__args__, *hdf5_types.Type.__args__):
+        assert f"`{struct.__struct_config__.tag}`" in page
+        for name in struct.__struct_fields__:
+            assert f"`{name}`" in page, (struct, name)
