@@ -90,8 +90,9 @@ def _names(oid: Any) -> list[bytes]:
 
 
 def _kind(tid: Any) -> object:
-    """Return a datatype in a form that compares: an enumeration's message has several versions."""
-    return repr(tid.dtype) if tid.get_class() == h5t.ENUM else tid.encode()
+    """Return a datatype in a form that compares: HDF5 writes nested ones in several versions."""
+    nested = tid.get_class() in (h5t.ENUM, h5t.COMPOUND, h5t.ARRAY, h5t.VLEN)
+    return (repr(tid.dtype), tid.get_size()) if nested else tid.encode()
 
 
 def _attribute(oid: Any, name: bytes) -> tuple[object, object, object]:

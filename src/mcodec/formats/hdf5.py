@@ -17,6 +17,7 @@ from h5py import h5f, h5o
 
 from mcodec.errors import FormatError
 from mcodec.formats.files import InputFile
+from mcodec.formats.hdf5_chunks import element_dtype
 from mcodec.formats.hdf5_guards import border
 from mcodec.formats.hdf5_heap import GlobalHeaps
 from mcodec.formats.hdf5_order import ModelOrder
@@ -127,7 +128,7 @@ class Hdf5Source:
             self._file.read_into(out, place.offset + start * dtype.itemsize)
         elif out.size:
             with border(self._file.path), border(repr(place.spec.name)):
-                self._reader(index).read(start, stop, out.view(f"V{dtype.itemsize}"))
+                self._reader(index).read(start, stop, out.view(element_dtype(dtype.itemsize)))
         if place.swap:
             out.view(f"u{place.swap}").byteswap(inplace=True)
         return out

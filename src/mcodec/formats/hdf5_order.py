@@ -40,7 +40,9 @@ class ModelOrder:
 
     def names(self) -> list[str]:
         """Return the paths of all tensors: by layers, then the optimizer's, then the others."""
-        named = (path for path in self._named() if path in self._found.tensors)
+        first = {node.path: node.target for node in self._found.nodes if node.what == "link"}
+        named = (first.get(path, path) for path in self._named())
+        named = (path for path in named if path in self._found.tensors)
         return list(dict.fromkeys((*named, *self._found.tensors)))
 
     def _named(self) -> Iterator[str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Reader(Protocol):
     """Reads elements of one dataset as the file has them; may be called from several threads."""
 
-    def read(self, start: int, stop: int, out: NDArray[np.void]) -> None:
+    def read(self, start: int, stop: int, out: NDArray[np.generic]) -> None:
         """Fill `out`, of one dimension, with elements [start, stop) in C order."""
         ...
 
@@ -52,7 +52,7 @@ class _BoxReader:
         self._dsid = dsid
         self._shape = shape
 
-    def read(self, start: int, stop: int, out: NDArray[np.void]) -> None:
+    def read(self, start: int, stop: int, out: NDArray[np.generic]) -> None:
         """Fill `out` with elements [start, stop) in C order."""
         out.view(np.uint8)[:] = 0  # HDF5 leaves it alone where the fill value is not defined
         if not self._shape:
@@ -65,7 +65,7 @@ class _BoxReader:
             done += part.size
 
     def read_box(
-        self, first: tuple[int, ...], extent: tuple[int, ...], out: NDArray[np.void]
+        self, first: tuple[int, ...], extent: tuple[int, ...], out: NDArray[np.generic]
     ) -> None:
         """Fill `out` with a box, in the file's own datatype: no value is converted."""
         space = self._dsid.get_space()
@@ -81,7 +81,7 @@ class _ChunkReader:
         self._chunks = chunks
         self._boxes = _BoxReader(dsid, shape)
 
-    def read(self, start: int, stop: int, out: NDArray[np.void]) -> None:
+    def read(self, start: int, stop: int, out: NDArray[np.generic]) -> None:
         """Fill `out` with elements [start, stop) in C order."""
         done = 0
         for first, extent in boxes(self._shape, start, stop):
@@ -89,7 +89,7 @@ class _ChunkReader:
             self._read_box(part, first)
             done += part.size
 
-    def _read_box(self, part: NDArray[np.void], first: tuple[int, ...]) -> None:
+    def _read_box(self, part: NDArray[np.generic], first: tuple[int, ...]) -> None:
         hole = self._chunks.missing(first, part.shape)
         if hole is not None:
             fill = np.zeros(1, part.dtype)

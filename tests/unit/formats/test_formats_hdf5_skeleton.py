@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from h5py import h5a, h5s, h5t
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcodec.errors import FormatError, McodecError, UsageError
+from mcodec.errors import FormatError, UsageError
 from mcodec.formats.hdf5_skeleton import decode
 from mcodec.formats.hdf5_typeids import build, describe
 from mcodec.formats.registry import create_sink, open_source
@@ -118,9 +119,8 @@ def test_every_type_of_the_library_is_kept_or_refused() -> None:
         if isinstance(tid, h5t.TypeID):
             try:
                 kind = describe(tid, name)
-            except FormatError as error:
-                assert error.code == "source_refused"
-                continue
+            except FormatError:
+                continue  # times, region references, the machine's own long double
             assert build(kind, name).equal(tid)
             kept += 1
     assert kept > 60
@@ -129,8 +129,9 @@ def test_every_type_of_the_library_is_kept_or_refused() -> None:
 def test_types_that_are_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["w"] = [1.0]
-        record = np.zeros(1, [("s", h5py.string_dtype()), ("x", "i4")])
-        file.attrs.create("a", record)
+        record = h5t.create(h5t.COMPOUND, 16)
+        record.insert(b"s", 0, h5t.py_create(h5py.string_dtype(), logical=True))
+        h5a.create(file["w"].id, b"a", record, h5s.create(h5s.SCALAR))
     source = open_source(tmp_path / "x.h5")
     with pytest.raises(FormatError) as caught:
         source.skeleton()
@@ -185,7 +186,7 @@ def small(tmp_path: Path) -> tuple[list[TensorSpec], dict[str, Any]]:
         file["g/w"].attrs["n"] = ["a", "b"]
         file["g"].attrs["r"] = np.array((1, 2.0), [("x", "<i4"), ("y", "<f8")])
         file["g/s"] = np.array([b"ab"], "S2")
-        file["again"] = file["g/w"]
+        file["h"] = file["g/w"]
     source = open_source(tmp_path / "small.h5")
     skeleton = json.loads(source.skeleton())
     source.close()
@@ -197,7 +198,7 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     data = json.dumps(skeleton).encode()
     out = tmp_path / "out.h5"
     for wrong in ([], [*specs, TensorSpec("v", "int8", ())], [TensorSpec("g/w", "int32", (3,))]):
-        with pytest.raises(FormatError, match="'(v|g/w)'") as caught:
+        with pytest.raises(FormatError, match=r"'(v|g/w)'") as caught:
             create_sink(out, "hdf5", wrong, data)
         assert caught.value.code == "source_invalid"
 
@@ -217,7 +218,7 @@ def changes(skeleton: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         ("root", ["objects", 0, "path"], "x"),
         ("kind", ["objects", 1, "kind"], "module"),
         ("unknown key", ["objects", 1, "more"], 1),
-        ("twice", ["objects", 1, "path"], "g"),
+        ("twice", ["objects", 2, "path"], "g/w"),
         ("no group", ["objects", 2, "path"], "h/w"),
         ("dots", ["objects", link, "path"], "."),
         ("slash", ["objects", link, "path"], "/x"),
@@ -247,11 +248,16 @@ def test_wrong_skeletons(tmp_path: Path) -> None:
     specs, skeleton = small(tmp_path)
     create_sink(tmp_path / "x.h5", "hdf5", specs, json.dumps(skeleton).encode()).close()
     for what, changed in changes(skeleton):
-        with pytest.raises(McodecError) as caught:
+        try:
             create_sink(tmp_path / "x.h5", "hdf5", specs, json.dumps(changed).encode())
-        assert isinstance(caught.value, FormatError), what
+        except FormatError:
+            continue
+        pytest.fail(what)
 
 
+INTEGER = {"class": "integer", "size": 4, "order": "little", "signed": True}
+OPAQUE = {"class": "opaque", "size": 2, "label": "x"}
+REFERENCE = {"class": "predefined", "name": "STD_REF_OBJ"}
 STRING = {"class": "string", "size": None, "charset": 1, "padding": 0}
 POINTER = {"class": "compound", "size": 16, "members": [{"name": "p", "offset": 0, "type": STRING}]}
 
@@ -262,21 +268,22 @@ POINTER = {"class": "compound", "size": 16, "members": [{"name": "p", "offset": 
         (POINTER, {"data": "A" * 20 + "AA=="}),
         ({"class": "array", "base": STRING, "shape": [1]}, {"data": "A" * 20 + "AA=="}),
         ({"class": "sequence", "base": STRING}, {"items": [""]}),
-        ({"class": "sequence", "base": {"class": "integer", "size": 4, "order": "little", "signed": True}}, {"items": ["AA=="]}),
+        ({"class": "sequence", "base": INTEGER}, {"items": ["AA=="]}),
         (STRING, {"texts": ["a", "b"]}),
         (STRING, {"texts": ["a\0b"]}),
         (STRING, {"shape": None, "texts": ["a"]}),
         (STRING, {"shape": [2**62, 2**62], "texts": []}),
         (STRING, {"shape": [0] * 33}),
-        ({"class": "predefined", "name": "STD_REF_OBJ"}, {"data": "AAAAAAAAAAA="}),
-        ({"class": "predefined", "name": "STD_REF_OBJ"}, {"texts": ["/nowhere"]}),
-        ({"class": "opaque", "size": 2, "label": "x"}, {"data": "AAAA"}),
-        ({"class": "opaque", "size": 2, "label": "x"}, {"data": "AAA=", "texts": ["x"]}),
-        ({"class": "opaque", "size": 2, "label": "x"}, {"shape": [0], "data": "AAA="}),
-        ({"class": "opaque", "size": 2, "label": "x" * 300}, {"data": "AAA="}),
-        ({"class": "integer", "size": 3, "order": "little", "signed": True, "offset": 99}, {"data": "AAAA"}),
+        (REFERENCE, {"data": "AAAAAAAAAAA="}),
+        (REFERENCE, {"texts": ["/nowhere"]}),
+        (OPAQUE, {"data": "AAAA"}),
+        (OPAQUE, {"data": "AAA=", "texts": ["x"]}),
+        (OPAQUE, {"shape": [0], "data": "AAA="}),
+        ({**OPAQUE, "label": "x" * 300}, {"data": "AAA="}),
+        ({**INTEGER, "offset": 99}, {"data": "AAAAAA=="}),
+        ({**INTEGER, "size": 0}, {"data": ""}),
     ],
-)  # fmt: skip
+)
 def test_wrong_values(tmp_path: Path, kind: object, value: dict[str, Any]) -> None:
     """Above all nothing that HDF5 would take for a pointer."""
     attribute = {"name": "a", "type": 0, **value}
@@ -298,10 +305,8 @@ def test_damaged_skeletons(tmp_path: Path, data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 3))):
         place = data.draw(st.integers(0, len(text) - 1))
         text[place] = data.draw(st.sampled_from(list(b'019-"{}[],:abefz \x80')))
-    try:
+    with contextlib.suppress(FormatError):
         create_sink(tmp_path / "x.h5", "hdf5", specs, bytes(text)).close()
-    except FormatError:
-        pass
 
 
 @given(st.binary(max_size=200))

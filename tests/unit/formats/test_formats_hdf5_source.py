@@ -221,7 +221,7 @@ def test_order_of_weights_at_the_root_in_split_lists(tmp_path: Path) -> None:
         file.attrs["layer_names0"] = layers[:5]
         file.attrs["layer_names1"] = np.array(layers[5:10], "S9")
         file.attrs["layer_names3"] = ["l1"]  # after a gap: not read
-    layers = layers[:10] + ["l0", "l1"]
+    layers = [*layers[:10], "l0", "l1"]
     assert names(tmp_path / "x.h5") == [f"{layer}/{layer}/w" for layer in layers]
 
 

@@ -84,5 +84,5 @@ def test_fixture(name: str, shared: Path, tmp_path: Path) -> None:
     # The checker knows some architectures by the file's name.
     mcodec.unpack(tmp_path / "model.mc", out=tmp_path / name)
     checker = shared / "fixtures" / "check_keras2.py"
-    code = f"import runpy, sys; sys.argv[0] = {str(checker)!r}; runpy.run_path(sys.argv[0], run_name='__main__')"
-    assert "SAME" in run(code, str(source), str(tmp_path / name))
+    code = "import runpy, sys; sys.argv.pop(0); runpy.run_path(sys.argv[0], run_name='__main__')"
+    assert "SAME" in run(code, str(checker), str(source), str(tmp_path / name))
