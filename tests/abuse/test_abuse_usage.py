@@ -196,3 +196,10 @@ def test_a_source_that_differs_is_exit_code_1(models: Models) -> None:
     outcome = call("verify", models.fused, "--against", models.b, "--quiet")
     assert (outcome.code, outcome.err) == (1, "")
     assert all(line.startswith("A:") for line in outcome.out.splitlines())
+
+
+def test_a_plan_that_matches_nothing_is_warned_of(models: Models, here: Path) -> None:
+    (here / "plan.toml").write_text('[[tensor]]\nmatch = "Z:*"\ncodec = "float(keep=9)"\n')
+    outcome = call("pack", models.a, "-o", "x.mc", "--plan", "plan.toml")
+    assert outcome.code == 0
+    assert outcome.err == "mcodec: warning: the plan's pattern 'Z:*' matches no tensor\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import threading
 from collections import OrderedDict
@@ -91,7 +90,7 @@ class Chunks:
         """Return the stored chunks that share elements with a box."""
         axes = self._axes(first, extent)
         if math.prod(map(len, axes)) <= len(self._masks):
-            return [offset for offset in itertools.product(*axes) if offset in self._masks]
+            return [offset for offset in _grid(axes) if offset in self._masks]
         return [
             offset
             for offset in self._masks
@@ -100,7 +99,7 @@ class Chunks:
 
     def missing(self, first: Offset, extent: tuple[int, ...]) -> Offset | None:
         """Return an element of a box that no chunk is stored for, or None."""
-        for offset in itertools.product(*self._axes(first, extent)):
+        for offset in _grid(self._axes(first, extent)):
             if offset not in self._masks:
                 return tuple(map(max, offset, first))
         return None
@@ -130,6 +129,16 @@ class Chunks:
     def _decode(self, offset: Offset) -> bytes | None:
         mask, data = self._dsid.read_direct_chunk(offset)
         return undo(data, self._filters, mask, self._bytes)
+
+
+def _grid(axes: list[range]) -> Iterator[Offset]:
+    """Yield the points of a grid; `itertools.product` would first make tuples of the axes."""
+    if not axes:
+        yield ()
+        return
+    for place in axes[0]:
+        for rest in _grid(axes[1:]):
+            yield (place, *rest)
 
 
 def paste(

@@ -162,7 +162,8 @@ def _check_path(path: str, groups: set[str]) -> None:
     parent, _, name = path.rpartition("/")
     if parent not in groups:
         raise invalid(f"the skeleton has {path!r}, but no group for it")
-    child_path(parent, link_name(name.encode("utf-8")))
+    if child_path(parent, link_name(name.encode("utf-8"))) != path:
+        raise invalid(f"{path!r} cannot be a path in HDF5")
 
 
 def _check_attributed(item: Group | Tensor | Dataset | NamedType, types: list[Type]) -> None:

@@ -1,0 +1,77 @@
+"""Keras itself loads what was sent through source and sink, and finds the same model."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mcodec.formats.registry import open_source
+from support.models import copy_model
+
+FIXTURES = Path(__file__).resolve().parents[4] / "shared" / "fixtures"
+GOOD = FIXTURES / "good" / "keras3"
+CANNOT = {"bfloat16.h5"}  # Keras cannot load its own file
+MODELS = sorted(p.name for p in GOOD.glob("*.h5") if p.name not in CANNOT)
+
+MAKE = """
+import sys, numpy as np, keras
+keras.utils.set_random_seed(1)
+model = keras.Sequential([
+    keras.Input((6, 6, 2)), keras.layers.Conv2D(3, 3, name="conv"),
+    keras.layers.BatchNormalization(), keras.layers.Flatten(), keras.layers.Dense(2),
+])
+model.compile("adam", "mse")
+model.fit(np.ones((4, 6, 6, 2)), np.zeros((4, 2)), verbose=0)
+model.save(sys.argv[1])
+"""
+COMPARE = """
+import sys, numpy as np, keras
+a, b = (keras.models.load_model(path) for path in sys.argv[1:3])
+raw = keras.ops.convert_to_numpy
+x = np.random.default_rng(1).normal(size=(2, 6, 6, 2)).astype("float32")
+for p, q in zip([*a.variables, a(x)], [*b.variables, b(x)], strict=True):
+    assert raw(p).tobytes() == raw(q).tobytes()
+print("SAME")
+"""
+
+
+def run(*arguments: str) -> str:
+    """Run Python with Keras on torch; return what it prints."""
+    environment = {**os.environ, "KERAS_BACKEND": "torch", "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_a_legacy_model_of_ones_own(tmp_path: Path) -> None:
+    pytest.importorskip("keras")
+    path, out = tmp_path / "a.h5", tmp_path / "b.h5"
+    run("-c", MAKE, str(path))
+    copy_model(path, out)
+    assert "SAME" in run("-c", COMPARE, str(path), str(out))
+    source = open_source(path)
+    names = [spec.name for spec in source.tensors]
+    source.close()
+    assert names[:2] == ["model_weights/conv/conv/kernel", "model_weights/conv/conv/bias"]
+    assert names[-1].startswith("optimizer_weights/")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_models_of_the_fixtures(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("keras")
+    out = tmp_path / name
+    copy_model(GOOD / name, out, step=100_000)
+    assert "SAME" in run(str(FIXTURES / "check_keras.py"), str(GOOD / name), str(out))
