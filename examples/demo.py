@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,8 +31,8 @@ from rich.table import Table
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-HERE: Final = Path(os.path.relpath(Path(__file__).parent))
-MODELS: Final = {task: HERE / f"digits_{task.lower()}.h5" for task in digits.CLASSES}
+HERE: Final = Path(__file__).resolve().parent
+MODELS: Final = {task: Path(f"digits_{task.lower()}.h5") for task in digits.CLASSES}
 AGAINST: Final = [word for task, path in MODELS.items() for word in ("--against", f"{task}={path}")]
 FEW_BITS: Final = (8, 6, 4, 3, 2)
 
@@ -78,15 +79,15 @@ def mcodec(*words: str | Path, show: bool = True) -> str:
     return done.stdout
 
 
-def round_trip(folder: Path, name: str, bits: str | None, *, show: bool = True) -> Packed:
+def round_trip(name: str, bits: str | None, *, show: bool = True) -> Packed:
     """Pack both models, prove the file, unpack both; `bits` None is lossless."""
-    fused = folder / f"{name}.mc"
+    fused = Path(f"{name}.mc")
     budget = ["--bits", bits] if bits else []
     mcodec("pack", *MODELS.values(), "-o", fused, *budget, show=show)
     if show:
         mcodec("ls", fused)
     mcodec("verify", fused, "--deep", *AGAINST, show=show)
-    unpacked = {task: folder / f"{name}_{task.lower()}.h5" for task in MODELS}
+    unpacked = {task: Path(f"{name}_{task.lower()}.h5") for task in MODELS}
     for task, path in unpacked.items():
         mcodec("unpack", fused, "--task", task, "-o", path, show=show)
     return Packed(json.loads(mcodec("ls", fused, "--json", show=False)), unpacked)
@@ -180,25 +181,26 @@ def budgets_table(exam: Exam, rows: list[tuple[str, Packed]]) -> Table:
 def main(bits: str, keep: Path | None) -> None:
     """Pack two digit classifiers into one file, take both out again, and compare."""
     exam = Exam()
-    before = {task: exam.mark(task, path) for task, path in MODELS.items()}
     with tempfile.TemporaryDirectory(prefix="mcodec-demo-") as scratch:
         folder = keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
+        for path in MODELS.values():
+            shutil.copy(HERE / path, folder)
+        os.chdir(folder)  # so that the commands read as one would type them
+        before = {task: exam.mark(task, path) for task, path in MODELS.items()}
 
         console.rule("Two networks, one file")
-        fused = round_trip(folder, "fused", bits)
+        fused = round_trip("fused", bits)
         console.print(tasks_table(exam, before, fused, bits))
 
         console.rule("Without --bits: every bit comes back")
-        exact = round_trip(folder, "lossless", None)
+        exact = round_trip("lossless", None)
         for task, path in exact.unpacked.items():
             check_equal(task, path)
 
         console.rule("Fewer bits: smaller, until it shows")
         rows = [("lossless", exact), (bits, fused)]
-        rows += [
-            (str(few), round_trip(folder, f"bits_{few}", str(few), show=False)) for few in FEW_BITS
-        ]
+        rows += [(str(few), round_trip(f"bits_{few}", str(few), show=False)) for few in FEW_BITS]
         console.print(budgets_table(exam, rows))
 
 

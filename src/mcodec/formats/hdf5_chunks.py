@@ -40,6 +40,20 @@ def chunk_bytes(plist: h5p.PropDCID, size: int) -> int:
     return size * math.prod(plist.get_chunk()) if is_chunked(plist) else 0
 
 
+def _stored(dsid: h5d.DatasetID) -> list[h5d.StoreInfo]:
+    """Return where the chunks of a dataset are."""
+    found: list[h5d.StoreInfo] = []
+
+    def add(info: h5d.StoreInfo) -> bool | None:
+        found.append(info)
+        return len(found) > MAX_SOURCE_OBJECTS or None  # to raise in here, h5py cannot bear
+
+    dsid.chunk_iter(add)
+    if len(found) > MAX_SOURCE_OBJECTS:
+        raise over_limit(f"a dataset has more than {MAX_SOURCE_OBJECTS} chunks")
+    return found
+
+
 class Chunks:
     """All chunks of one dataset, decoded one by one; may be used from several threads.
 
@@ -70,16 +84,12 @@ class Chunks:
         self._lock = threading.Lock()
         self._kept: OrderedDict[Offset, NDArray[np.generic]] = OrderedDict()
 
-        def add(info: h5d.StoreInfo) -> None:
+        for info in _stored(dsid):
             # HDF5 would read the whole of a chunk that is not filtered, however few bytes it has.
             whole = bool(self._filters) or info.size == self._bytes
             if not whole or not 0 < info.size <= file_bytes:
                 raise invalid(f"a chunk of {info.size} bytes cannot be")
-            if len(self._masks) >= MAX_SOURCE_OBJECTS:
-                raise over_limit(f"a dataset has more than {MAX_SOURCE_OBJECTS} chunks")
             self._masks[tuple(info.chunk_offset)] = info.filter_mask
-
-        dsid.chunk_iter(add)
 
     def prove(self) -> None:
         """Make sure that HDF5 can decode every chunk without reading past an end."""

@@ -240,23 +240,24 @@ class Walker:
 
 def _children(gid: h5g.GroupID, path: str) -> Iterator[_Child]:
     """Return the links of a group in the order in which people count."""
-    if gid.get_num_objs() > MAX_SOURCE_OBJECTS:
-        raise over_limit(f"the group {path!r} has more than {MAX_SOURCE_OBJECTS} links")
-    children: list[_Child] = []
-    orders: dict[str, int] = {}
+    found: list[tuple[bytes, int, int, int | None]] = []
 
-    def add(raw: bytes, info: h5l.LinkInfo) -> None:
-        name = link_name(raw)
+    def add(raw: bytes, info: h5l.LinkInfo) -> bool | None:
         hard = info.type == h5l.TYPE_HARD
-        children.append(_Child(name, info.type, int(info.u) if hard else -1))
-        if info.corder_valid:
-            orders[name] = info.corder
+        order = info.corder if info.corder_valid else None
+        found.append((raw, info.type, int(info.u) if hard else -1, order))
+        return len(found) > MAX_SOURCE_OBJECTS or None  # to raise in here, h5py cannot bear
 
     # Not h5o.get_info: it visits the indexes of chunks, and crashes on a damaged one (HDF5 2.0.0).
     gid.links.iterate(add, info=True)
-    if len(orders) == len(children):
-        return iter(sorted(children, key=lambda child: orders[child.name]))
-    return iter(sorted(children, key=lambda child: natural_key(child.name)))
+    if len(found) > MAX_SOURCE_OBJECTS:
+        raise over_limit(f"the group {path!r} has more than {MAX_SOURCE_OBJECTS} links")
+    tracked = all(order is not None for *_, order in found)
+    found.sort(key=lambda link: link[3] or 0)
+    children = [_Child(link_name(raw), kind, at) for raw, kind, at, _ in found]
+    if not tracked:
+        children.sort(key=lambda child: natural_key(child.name))
+    return iter(children)
 
 
 def natural_key(name: str) -> tuple[object, ...]:
