@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcodec.codec.base import CANONICAL, Codec, NeedAllPlanesError, Partner, View
 from mcodec.errors import FormatError, UsageError
-from mcodec.types import numpy_dtype
+from mcodec.types import Fill, numpy_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,15 +128,13 @@ class _Place:
 
 def _zero_if_missing(stream: Any) -> Any:
     """Planes that a cut-off file does not hold count as zero."""
-    from mcodec.types import Fill
-
     return Fill(0, 0) if stream is None else stream
 
 
 def check_view(reader: ContainerReader, runs: set[int], view: View, task: str) -> None:
     """Refuse a view that no run of a task can give."""
-    if view.planes is not None and view.planes < 0:
-        raise UsageError(f"planes must be 0 or more, not {view.planes}")
+    if view.planes is not None and (type(view.planes) is not int or view.planes < 0):
+        raise UsageError(f"planes must be an integer of 0 or more, not {view.planes!r}")
     if view.dither:
         if view.planes is not None or view.midpoint:
             raise UsageError("dither takes all planes: leave out planes and midpoint")

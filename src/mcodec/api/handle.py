@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -20,7 +21,6 @@ from mcodec.errors import McodecError, UnknownTaskError, UsageError
 from mcodec.types import TensorSpec
 
 if TYPE_CHECKING:
-    import os
     from types import TracebackType
     from typing import Self
 
@@ -95,6 +95,7 @@ class File:
         self.reader = reader
         self._jobs = jobs
         self._pool: ThreadPoolExecutor | None = None
+        self._pool_process = 0
         self._lock = threading.Lock()
         self._entries = {task.name: task for task in reader.manifest.tasks}
 
@@ -153,8 +154,9 @@ class File:
         if self._jobs == 1:
             return None
         with self._lock:
-            if self._pool is None:
+            if self._pool is None or self._pool_process != os.getpid():  # a fork has no threads
                 self._pool = ThreadPoolExecutor(self._jobs, thread_name_prefix="mcodec")
+                self._pool_process = os.getpid()
             return self._pool
 
     def close(self) -> None:
@@ -229,11 +231,11 @@ class Task(Mapping[str, "NDArray[Any]"]):
             Its bytes in the file are damaged.
         """
         tensor = self.spec(name)
-        return self._flat(name, 0, tensor.size).reshape(tensor.shape)
+        return self.elements(name, 0, tensor.size).reshape(tensor.shape)
 
     def get_slice(self, name: str) -> TensorSlice:
         """Return a view that reads only what it is indexed with: ``get_slice(name)[2:4]``."""
-        return TensorSlice(self.spec(name), partial(self._flat, name))
+        return TensorSlice(self.spec(name), partial(self.elements, name))
 
     def skeleton(self) -> bytes:
         """Return all that the source held besides arrays (spec/skeletons.md)."""
@@ -255,8 +257,14 @@ class Task(Mapping[str, "NDArray[Any]"]):
             raise UnknownTaskError(message, code="tensor_unknown")
         return place.run, place.member
 
-    def _flat(self, name: str, start: int, stop: int) -> NDArray[Any]:
-        """Return elements [start, stop) of a tensor, flat."""
+    def elements(self, name: str, start: int, stop: int) -> NDArray[Any]:
+        """Return elements [start, stop) of a tensor in C order, one-dimensional.
+
+        Raises
+        ------
+        UnknownTaskError, FormatError
+            As `get_tensor`.
+        """
         run, member = self._place(name)
         try:
             spec = self._reader.runs[run]

@@ -128,6 +128,8 @@ def pack(
     )
     check_output(out)
     fuse = layout == "interleaved" or (bits is not None and len(names) > 1)
+    if pair and bits is None and layout != "interleaved":
+        raise UsageError("pair fuses tensors: it needs bits, or the interleaved layout")
     layout = layout or ("interleaved" if fuse else "task")
     with ExitStack() as stack:
         models = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -83,17 +84,22 @@ def bits_by_task(bits: Bits, names: Sequence[str]) -> tuple[int | None, ...]:
         unknown = [name for name in bits if name not in names]
         if unknown:
             raise UsageError(f"bits for task {unknown[0]!r}, and the tasks are {', '.join(names)}")
-        found = tuple(bits.get(name) for name in names)
+        given = [bits.get(name) for name in names]
     elif isinstance(bits, Sequence):
         if len(bits) != len(names):
             raise UsageError(f"bits for {len(bits)} tasks, and there are {len(names)} to pack")
-        found = tuple(bits)
+        given = list(bits)
     else:
-        found = (bits,) * len(names)
-    for count in found:
-        if count is not None and (type(count) is not int or not 1 <= count <= MAX_BITS):
-            raise UsageError(f"bits must be an integer from 1 to {MAX_BITS}, not {count!r}")
-    return found
+        given = [bits] * len(names)
+    return tuple(None if count is None else _count(count) for count in given)
+
+
+def _count(value: Any) -> int:
+    """Return a number of bits, also of a NumPy integer; ``True`` is none."""
+    count = operator.index(value) if hasattr(value, "__index__") else 0
+    if isinstance(value, bool) or not 1 <= count <= MAX_BITS:
+        raise UsageError(f"bits must be an integer from 1 to {MAX_BITS}, not {value!r}")
+    return count
 
 
 def choose(task: int, name: str, tensor: TensorSpec, options: Options) -> Codec:
@@ -156,7 +162,7 @@ def lay_out(
         By task: its tensors, and what codes each.
     groups
         Fused tensors: task index to tensor index. Fused tensors lie in runs of the same geometry
-        in every task.
+        in every task. A pair has one codec id, so a group is parted by codec.
 
     Returns
     -------
@@ -166,10 +172,13 @@ def lay_out(
     layout = _Layout(models, codings)
     grouped: set[tuple[int, int]] = set()
     for group in groups:
-        codecs = {codings[task][index].codec.codec_id for task, index in group.items()}
-        if len(codecs) == 1 and codecs != {"raw"}:
-            layout.add(group, fused=True)
-            grouped.update(group.items())
+        by_codec: dict[str, dict[int, int]] = {}
+        for task, index in group.items():
+            by_codec.setdefault(codings[task][index].codec.codec_id, {})[task] = index
+        for codec_id, own in by_codec.items():
+            if len(own) > 1 and codec_id != "raw":
+                layout.add(own, fused=True)
+                grouped.update(own.items())
     for task, tensors in enumerate(models):
         for index in range(len(tensors)):
             if (task, index) not in grouped:

@@ -29,9 +29,7 @@ class ArraySource:
     format = "arrays"
 
     def __init__(self, arrays: Arrays) -> None:
-        import numpy as np
-
-        self._arrays = [(str(name), np.asarray(array)) for name, array in arrays.items()]
+        self._arrays = [(str(name), _array(str(name), value)) for name, value in arrays.items()]
         self.tensors: Sequence[TensorSpec] = [_spec(name, array) for name, array in self._arrays]
         self.metadata: Mapping[str, str] = {}
 
@@ -53,6 +51,16 @@ class ArraySource:
 
     def close(self) -> None:
         """Nothing to release."""
+
+
+def _array(name: str, value: Any) -> NDArray[Any]:
+    import numpy as np
+
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:  # torch: bfloat16, gradients, a GPU
+        message = f"tensor {name!r} cannot be had as a NumPy array: {error}"
+        raise UsageError(" ".join(message.split())) from error
 
 
 def _spec(name: str, array: NDArray[Any]) -> TensorSpec:
@@ -78,17 +86,25 @@ def name_sources(sources: Sources) -> dict[str, PathLike | Arrays]:
     Raises
     ------
     UsageError
-        There is none, or a name is empty.
+        There is none, one is neither a path nor a mapping, or a name is empty.
     """
     if isinstance(sources, Mapping):
         named: dict[str, PathLike | Arrays] = dict(sources)
         if any(not name or not isinstance(name, str) for name in named):
             raise UsageError("the name of a task is a string that is not empty")
     else:
+        if not isinstance(sources, Iterable | os.PathLike):
+            raise UsageError(f"nothing to pack in {type(sources).__name__}; give paths or arrays")
         several = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
         named = {default_name(index): source for index, source in enumerate(several)}
     if not named:
         raise UsageError("nothing to pack: give at least one model")
+    for name, source in named.items():
+        if not isinstance(source, str | os.PathLike | Mapping):
+            raise UsageError(
+                f"task {name!r} is neither a path nor a mapping of names to arrays, "
+                f"but {type(source).__name__}"
+            )
     check_names(named, "task")
     return named
 

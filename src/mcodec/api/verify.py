@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping
 
-    from mcodec.api.handle import File
-    from mcodec.container.manifest import Task
+    from mcodec.api.handle import File, Task
+    from mcodec.container.manifest import Task as Entry
+    from mcodec.container.manifest import Tensor
     from mcodec.formats.base import TensorSource
 
 
@@ -190,8 +191,8 @@ def _compare(
     file: File, name: str, source: inputs.PathLike | inputs.Arrays
 ) -> Iterator[Difference]:
     """Yield what differs between a task and its source."""
-    entry = file.entry(name)
     task = file.task(name)
+    places = {tensor.name: tensor for tensor in file.entry(name).tensors}
     model = inputs.open_source(source)
     try:
         theirs = {spec.name: index for index, spec in enumerate(model.tensors)}
@@ -202,7 +203,7 @@ def _compare(
             if tensor not in task:
                 yield Difference(name, tensor, "is missing from the file")
                 continue
-            what = _compare_tensor(file, entry, tensor, model, index)
+            what = _compare_tensor(file, task, places[tensor], model, index)
             if what:
                 yield Difference(name, tensor, what)
         if model.format == task.format and model.skeleton() != task.skeleton():
@@ -214,24 +215,19 @@ def _compare(
 
 
 def _compare_tensor(
-    file: File, entry: Task, name: str, model: TensorSource, index: int
+    file: File, task: Task, place: Tensor, model: TensorSource, index: int
 ) -> str | None:
     """Return how a tensor differs from its source beyond its certificate, or None."""
-    place = next(tensor for tensor in entry.tensors if tensor.name == name)
     run = file.reader.manifest.runs[place.run]
-    ours, theirs = file.task(entry.name).spec(name), model.tensors[index]
+    ours, theirs = task.spec(place.name), model.tensors[index]
     if (ours.dtype, ours.shape) != (theirs.dtype, theirs.shape):
         return f"is {ours.dtype}{list(ours.shape)}, the source {theirs.dtype}{list(theirs.shape)}"
-    decoder = RunDecoder(file.reader, place.run)
-    start = decoder.spec.starts[place.member]
     size = ours.size
     different = 0
     total = error.NO_ERROR
     for low in range(0, size, BLOCK):
         high = min(low + BLOCK, size)
-        values = decoder.empty(high - low)
-        for block, part in decoder.range(start + low, start + high, values):
-            decoder.fill(start + low, block, part)
+        values = task.elements(place.name, low, high)
         other = model.read(index, low, high)
         item = values.dtype.itemsize
         unequal = (values.view("u1") != other.view("u1")).reshape(-1, item).any(axis=1)
@@ -243,14 +239,14 @@ def _compare_tensor(
     measured = total if all(map(math.isfinite, total)) else None
     certificate = run.errors[place.member]
     if measured is certificate is None:  # NaN or infinity: only the digest can tell
-        same = _source_digest(file, entry, place.run, model) == run.source
+        same = _source_digest(file, file.entry(task.name), place.run, model) == run.source
         return None if same else "has no finite error, and its run is not what was packed"
     if measured != certificate:
         return f"is off by {_words(measured)}, but its certificate says {_words(certificate)}"
     return None
 
 
-def _source_digest(file: File, entry: Task, run: int, model: TensorSource) -> str | None:
+def _source_digest(file: File, entry: Entry, run: int, model: TensorSource) -> str | None:
     """Return the digest of a run as the source has it; None where it has not all of its arrays."""
     spec = file.reader.runs[run]
     names = {tensor.member: tensor.name for tensor in entry.tensors if tensor.run == run}

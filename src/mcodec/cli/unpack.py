@@ -32,7 +32,7 @@ def _complete_format(ctx: click.Context, param: click.Parameter, incomplete: str
     help="h5 or safetensors [default: by OUT, else its own].",
 )
 @click.option(
-    "--planes", type=click.IntRange(0), metavar="K", help="Decode only the top K magnitude planes."
+    "--planes", type=options.Count(0), metavar="K", help="Decode only the top K magnitude planes."
 )
 @click.option(
     "--midpoint", is_flag=True, default=None, help="Reconstruct amid what the planes leave open."

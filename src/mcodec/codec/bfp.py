@@ -260,7 +260,7 @@ class BfpCodec(Codec):
         sign = self._sign(rest[0], planes, n, missing=None in rest[1:])
         count = self.bits if view.planes is None else max(1, min(view.planes, self.bits))
         width, midpoint = self.bits, self._midpoint(view, count)
-        planes = planes[:count]
+        planes = [None] if view.planes == 0 else planes[:count]
         if view.dither and partner is not None:
             planes = planes + _noise(partner, n, MAX_BITS - self.bits)
             width, midpoint = len(planes), False

@@ -6,7 +6,7 @@ format knows nothing of `.mc` files, and the container nothing of formats.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
@@ -72,6 +72,9 @@ class TensorSink(Protocol):
         ...
 
 
+_T = TypeVar("_T")
+
+
 class _Tagged(msgspec.Struct):
     format: str
 
@@ -84,9 +87,19 @@ def skeleton_format(skeleton: bytes) -> str | None:
     FormatError
         ``source_invalid`` if it is no skeleton at all.
     """
-    if not skeleton:
-        return None
+    return read_skeleton(skeleton, _Tagged).format if skeleton else None
+
+
+def read_skeleton(skeleton: bytes, kind: type[_T]) -> _T:
+    """Read the JSON of a skeleton as one of our own types.
+
+    Raises
+    ------
+    FormatError
+        ``source_invalid`` if it does not fit.
+    """
     try:
-        return msgspec.json.decode(skeleton, type=_Tagged).format
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise FormatError(f"the skeleton is invalid ({error})", code="source_invalid") from error
+        return msgspec.json.decode(skeleton, type=kind)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise FormatError(f"the skeleton is invalid ({reason})", code="source_invalid") from error

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 from h5py import h5f, h5o
 
-from mcodec.errors import FormatError
+from mcodec.errors import McodecError
 from mcodec.formats.files import InputFile
 from mcodec.formats.hdf5_chunks import element_dtype
 from mcodec.formats.hdf5_guards import border
@@ -65,7 +65,7 @@ def open_hdf5(path: str) -> Hdf5Source:
     try:
         with border(path):
             return Hdf5Source(file)
-    except FormatError:
+    except McodecError:
         file.close()
         raise
 

@@ -35,6 +35,11 @@ class GlobalHeaps:
         Bytes before the superblock (the user block): addresses count from there.
     address_bytes, length_bytes : int
         Of the file's addresses and lengths.
+
+    Attributes
+    ----------
+    descriptor_bytes : int
+        What a value of any length takes where it is named: HDF5's library tells its own pointers'.
     """
 
     def __init__(self, file: InputFile, base: int, address_bytes: int, length_bytes: int) -> None:
@@ -42,6 +47,7 @@ class GlobalHeaps:
         self._base = base
         self._address_bytes = address_bytes
         self._length_bytes = length_bytes
+        self.descriptor_bytes = 4 + address_bytes + _INDEX_BYTES  # length, address, index
         self._sizes: dict[tuple[int, int], int] | None = None  # (address, index) -> bytes
 
     def check(self, count: int) -> None:

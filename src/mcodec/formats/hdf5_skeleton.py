@@ -11,8 +11,9 @@ from typing import Final, Literal
 import msgspec
 
 from mcodec.errors import FormatError
+from mcodec.formats.base import read_skeleton
 from mcodec.formats.hdf5_guards import child_path, invalid, link_name, over_limit
-from mcodec.formats.hdf5_types import MAX_RANK, REFERENCE, Sequence, String, Type, is_variable
+from mcodec.formats.hdf5_types import MAX_RANK, REFERENCE, Sequence, Type, is_variable, lies_in_heap
 from mcodec.limits import MAX_ELEMENTS, MAX_SOURCE_OBJECTS
 
 FORMAT: Final = "hdf5"
@@ -104,13 +105,9 @@ class Skeleton(msgspec.Struct, tag_field="format", tag=FORMAT, forbid_unknown_fi
     objects: list[Object]
 
 
-_encoder: Final = msgspec.json.Encoder()
-_decoder: Final = msgspec.json.Decoder(Skeleton)
-
-
 def encode(skeleton: Skeleton) -> bytes:
     """Return the JSON of a skeleton."""
-    return _encoder.encode(skeleton)
+    return msgspec.json.encode(skeleton)
 
 
 def decode(data: bytes) -> Skeleton:
@@ -122,10 +119,7 @@ def decode(data: bytes) -> Skeleton:
         ``source_invalid`` if it breaks a rule of spec/skeletons.md, ``limit_exceeded`` if a count
         is over a limit, ``version_unsupported`` if a newer mcodec wrote it.
     """
-    try:
-        skeleton = _decoder.decode(data)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise invalid(f"the skeleton is invalid ({error})") from error
+    skeleton = read_skeleton(data, Skeleton)
     if skeleton.version != VERSION:
         raise FormatError(
             f"the skeleton is of version {skeleton.version}, not {VERSION}",
@@ -181,9 +175,8 @@ def _check_attributed(item: Group | Tensor | Dataset | NamedType, types: list[Ty
 def _check_value(value: Value, types: list[Type], path: str) -> None:
     kind = _type_at(types, value.type, path)
     count = element_count(value.shape, path)
-    alone = isinstance(kind, Sequence) or (isinstance(kind, String) and kind.size is None)
     texts, items = len(value.texts), len(value.items)
-    if alone:
+    if lies_in_heap(kind):
         fits = not value.data and (texts, items) in ((count, 0), (0, count))
         fits = fits and not (isinstance(kind, Sequence) and texts)
     elif kind == REFERENCE:

@@ -103,13 +103,16 @@ Type = Integer | Float | String | Opaque | Enum | Compound | Array | Sequence | 
 REFERENCE: Final = Predefined("STD_REF_OBJ")
 
 
+def lies_in_heap(kind: Type) -> bool:
+    """Tell whether elements of a datatype are just descriptors of what lies in a global heap."""
+    return isinstance(kind, Sequence) or (isinstance(kind, String) and kind.size is None)
+
+
 def is_variable(kind: Type) -> bool:
     """Tell whether elements of a datatype lie elsewhere in the file, in whole or in part."""
     match kind:
-        case String():
-            return kind.size is None
         case Compound():
             return any(is_variable(member.type) for member in kind.members)
         case Array():
             return is_variable(kind.base)
-    return isinstance(kind, Sequence) or kind == REFERENCE
+    return lies_in_heap(kind) or kind == REFERENCE

@@ -12,7 +12,7 @@ from mcodec.formats.hdf5_chunks import Chunks, is_chunked
 from mcodec.formats.hdf5_guards import Budget, invalid, name_text, over_limit, refused
 from mcodec.formats.hdf5_skeleton import Attribute, Value, element_count
 from mcodec.formats.hdf5_typeids import describe
-from mcodec.formats.hdf5_types import REFERENCE, Sequence, String, Type, is_variable
+from mcodec.formats.hdf5_types import REFERENCE, Sequence, String, Type, is_variable, lies_in_heap
 from mcodec.limits import MAX_SOURCE_OBJECTS
 
 if TYPE_CHECKING:
@@ -111,24 +111,29 @@ class ValueReader:
         count = element_count(value.shape, path)
         if not count:
             return value
-        self._budget.take(count * tid.get_size())
-        if isinstance(source, h5d.DatasetID) and is_chunked(source.get_create_plist()):
-            Chunks(source, tid.get_size(), self._file_bytes).prove()
+        in_heap = lies_in_heap(kind)
+        if is_variable(kind) and not in_heap and kind != REFERENCE:
+            raise refused(f"{path!r} has a datatype that mcodec cannot keep")
+        self._prepare(source, count, self._heaps.descriptor_bytes if in_heap else tid.get_size())
+        if in_heap:
+            self._heaps.check(count)
         shape = tuple(value.shape or ())
         match kind:
             case String(size=None):
-                self._heaps.check(count)
                 self._fill(value, self._objects_of(source, shape, h5py.string_dtype()))
             case Sequence():
-                self._heaps.check(count)
                 value.items = self._sequences(source, shape, _sequence_dtype(tid, path))
             case _ if kind == REFERENCE:
                 value.texts = self._paths(self._objects_of(source, shape, h5py.ref_dtype))
-            case _ if is_variable(kind):
-                raise refused(f"{path!r} has a datatype that mcodec cannot keep")
             case _:
                 value.data = _read(source, np.empty(shape, f"V{tid.get_size()}"), tid).tobytes()
         return value
+
+    def _prepare(self, source: Holder, count: int, size: int) -> None:
+        """Make sure that `count` elements of `size` bytes in the file can be read safely."""
+        self._budget.take(count * size)
+        if isinstance(source, h5d.DatasetID) and is_chunked(source.get_create_plist()):
+            Chunks(source, size, self._file_bytes).prove()
 
     def _objects_of(
         self, source: Holder, shape: tuple[int, ...], dtype: np.dtype[Any]

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from mcodec.errors import FormatError
-from mcodec.formats.base import skeleton_format
+from mcodec.formats.base import read_skeleton, skeleton_format
 from mcodec.formats.files import InputFile, TensorFile
 from mcodec.formats.safetensors_header import Header, build_header, parse_header
 from mcodec.limits import MAX_SOURCE_HEADER
@@ -151,10 +151,7 @@ def _layout(
 
 
 def _decode(skeleton: bytes) -> bytes:
-    try:
-        decoded = msgspec.json.decode(skeleton, type=_Skeleton)
-    except msgspec.MsgspecError as error:
-        raise FormatError(f"the skeleton is invalid ({error})", code="source_invalid") from error
+    decoded = read_skeleton(skeleton, _Skeleton)
     raw = decoded.header.encode("utf-8")
     if decoded.version != 1:
         raise FormatError(

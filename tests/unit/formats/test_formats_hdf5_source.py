@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from mcodec.formats.hdf5_slabs import boxes
 from mcodec.formats.hdf5_walk import natural_key
 from mcodec.formats.registry import open_source
-from support import strategies
 from support.models import arrays
+from support.strategies import shapes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -143,7 +143,7 @@ def test_chunks_of_one_element_are_not_walked_in_vain(tmp_path: Path) -> None:
     source.close()
 
 
-@given(shape=strategies.shapes(most=200, least_dims=1), data=st.data())
+@given(shape=shapes(most=200, least_dims=1), data=st.data())
 def test_boxes_are_the_range(shape: tuple[int, ...], data: st.DataObject) -> None:
     size = int(np.prod(shape))
     start = data.draw(st.integers(0, size))

@@ -17,9 +17,10 @@ from mcodec.formats.registry import create_sink, open_source
 from mcodec.formats.safetensors_header import DTYPES, build_header, parse_header
 from mcodec.limits import MAX_SOURCE_HEADER
 from mcodec.types import TensorSpec
-from support import strategies
 from support.cases import noise
 from support.models import arrays, copy_model
+from support.strategies import names as any_names
+from support.strategies import shapes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,12 +29,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PLAIN = ("bool", "int8", "uint8", "int16", "uint16", "float16", "float32", "float64", "int64")
-names = strategies.names.filter("__metadata__".__ne__)
+names = any_names.filter("__metadata__".__ne__)
 
 
 def models(dtypes: tuple[str, ...]) -> st.SearchStrategy[dict[str, NDArray[Any]]]:
     """Draw models of a few small tensors."""
-    tensors = st.builds(noise, st.sampled_from(dtypes), strategies.shapes(most=60))
+    tensors = st.builds(noise, st.sampled_from(dtypes), shapes(most=60))
     return st.dictionaries(names, tensors, max_size=6)
 
 
