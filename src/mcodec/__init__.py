@@ -16,18 +16,38 @@ from mcodec import errors
 
 if TYPE_CHECKING:
     from mcodec.api.handle import File, Task, open
-    from mcodec.api.pack import pack
-    from mcodec.api.relayout import relayout
-    from mcodec.api.unpack import unpack
-    from mcodec.api.verify import verify
+    from mcodec.api.pack import PackReport, pack
+    from mcodec.api.relayout import RelayoutReport, relayout
+    from mcodec.api.slices import TensorSlice
+    from mcodec.api.unpack import UnpackReport, unpack
+    from mcodec.api.verify import VerifyReport, verify
 
 __version__: Final = "0.1.0"
-__all__ = ["File", "Task", "errors", "open", "pack", "relayout", "unpack", "verify"]
+__all__ = [
+    "File",
+    "PackReport",
+    "RelayoutReport",
+    "Task",
+    "TensorSlice",
+    "UnpackReport",
+    "VerifyReport",
+    "errors",
+    "open",
+    "pack",
+    "relayout",
+    "unpack",
+    "verify",
+]
 
 # Loaded when first used: `mcodec --help` and `mcodec ls` need none of them.
 _LAZY: Final = {
     "File": "mcodec.api.handle",
     "Task": "mcodec.api.handle",
+    "TensorSlice": "mcodec.api.slices",
+    "PackReport": "mcodec.api.pack",
+    "RelayoutReport": "mcodec.api.relayout",
+    "UnpackReport": "mcodec.api.unpack",
+    "VerifyReport": "mcodec.api.verify",
     "open": "mcodec.api.handle",
     "pack": "mcodec.api.pack",
     "relayout": "mcodec.api.relayout",

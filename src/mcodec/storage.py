@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import stat
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,7 +18,7 @@ from mcodec.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 class ByteSource(Protocol):
@@ -66,6 +65,8 @@ class LocalFile:
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Return exactly `length` bytes from `offset`."""
+        if self._fd < 0:
+            raise InputOutputError(f"{self.name}: the file is closed")
         with io_errors(self.name):
             data = os.pread(self._fd, length, offset)
             while len(data) < length:
@@ -92,7 +93,6 @@ class RemoteFile:
         import fsspec
 
         self.name = url
-        self._lock = threading.Lock()
         with io_errors(url):
             try:
                 self._fs, self._path = fsspec.core.url_to_fs(url)
@@ -104,7 +104,7 @@ class RemoteFile:
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Return exactly `length` bytes from `offset`."""
-        with io_errors(self.name), self._lock:
+        with io_errors(self.name):
             data: Any = self._fs.cat_file(self._path, start=offset, end=offset + length)
         if len(data) != length:
             raise FormatError("the file ends early", code="file_truncated", where=self.name)
@@ -131,13 +131,20 @@ def open_bytes(path: str | os.PathLike[str]) -> ByteSource:
     return RemoteFile(name) if is_url(name) else LocalFile(name)
 
 
-def check_output(path: str | os.PathLike[str]) -> None:
+def check_output(path: str | os.PathLike[str], inputs: Iterable[object] = ()) -> None:
     """Refuse an output that cannot be; callers with long work to do ask before it.
+
+    Parameters
+    ----------
+    path
+        The output.
+    inputs
+        What is read; those that are paths may not be the output, under whatever name.
 
     Raises
     ------
     UsageError
-        The path is empty or a URL.
+        The path is empty, a URL, or one of the inputs.
     InputOutputError
         It is a folder, a pipe or a device, or its folder is not there.
     """
@@ -146,12 +153,22 @@ def check_output(path: str | os.PathLike[str]) -> None:
         raise UsageError("the name of the output is empty")
     if is_url(name):
         raise UsageError(f"{name}: an output is a file of this machine; copy it later")
+    for one in inputs:
+        if isinstance(one, str | os.PathLike) and _same_file(name, os.fspath(one)):
+            raise UsageError(f"{name} is an input as well as the output; give it another name")
     with io_errors(name):
         with contextlib.suppress(FileNotFoundError):
             _check_regular(os.stat(name).st_mode)  # a rename would replace /dev/null itself
         folder = os.path.dirname(os.path.realpath(name))
         if not os.path.isdir(folder):
             raise OSError(errno.ENOENT, "the folder to write it in is not there")
+
+
+def _same_file(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, ValueError):  # one of them is not there
+        return False
 
 
 def _check_regular(mode: int) -> None:
@@ -172,13 +189,11 @@ def atomic_output(path: str | os.PathLike[str]) -> Iterator[str]:
     check_output(name)
     target = Path(os.path.realpath(name))  # a link to a file is kept, and its target replaced
     with io_errors(name):
-        mode = _mode_for(target)
         # The name is there before the file: an interrupt right behind its making still removes it.
         temporary = str(target.with_name(f".{target.name[:40]}.{os.urandom(8).hex()}.tmp"))
         try:
-            _create(temporary)
+            _create(temporary, target)
             yield temporary
-            os.chmod(temporary, mode)
             _sync(temporary)
             os.replace(temporary, target)
         except BaseException as error:
@@ -191,19 +206,19 @@ def atomic_output(path: str | os.PathLike[str]) -> Iterator[str]:
         _sync(str(target.parent))
 
 
-def _create(path: str) -> None:
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
-    os.close(os.open(path, flags, 0o600))
-
-
-def _mode_for(target: Path) -> int:
-    """Keep an existing file's permissions; a new file gets what open() would give it."""
+def _create(path: str, target: Path) -> None:
+    """Make an empty file with an existing target's permissions, else with what open() gives."""
     try:
-        return stat.S_IMODE(target.stat().st_mode)
+        mode = stat.S_IMODE(target.stat().st_mode)
     except FileNotFoundError:
-        umask = os.umask(0)
-        os.umask(umask)
-        return 0o666 & ~umask
+        mode = None
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+    fd = os.open(path, flags, 0o666 if mode is None else 0o600)
+    try:
+        if mode is not None:
+            os.fchmod(fd, mode)
+    finally:
+        os.close(fd)
 
 
 def _sync(path: str) -> None:

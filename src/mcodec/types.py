@@ -40,7 +40,7 @@ ITEMSIZE: Final[dict[str, int]] = {
     "float8_e5m2fnuz": 1,
     "float8_e8m0fnu": 1,
 }
-_EXTENSION: Final = frozenset(n for n in ITEMSIZE if n.startswith(("bfloat16", "float8")))
+EXTENSION_DTYPES: Final = frozenset(n for n in ITEMSIZE if n.startswith(("bfloat16", "float8")))
 _OPAQUE: Final = re.compile(r"V([1-9][0-9]{0,4})\Z")
 _OPAQUE_MOST: Final = 65_536
 
@@ -85,7 +85,7 @@ def numpy_dtype(dtype: str) -> np.dtype[np.generic]:
     """Return the little-endian NumPy dtype (ml_dtypes for bfloat16 and float8) of a name."""
     import numpy as np
 
-    if dtype in _EXTENSION:
+    if dtype in EXTENSION_DTYPES:
         import ml_dtypes
 
         extension: np.dtype[np.generic] = np.dtype(getattr(ml_dtypes, dtype))

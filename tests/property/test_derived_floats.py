@@ -71,6 +71,6 @@ def test_negative_planes_are_refused(tmp_path: Path) -> None:
     mcodec.pack({"A": {"w": np.ones((2, 2), np.float32)}}, tmp_path / "one.mc", jobs=1)
     with (
         mcodec.open(tmp_path / "one.mc") as file,
-        pytest.raises(mcodec.errors.UsageError, match="planes must be 0 or more"),
+        pytest.raises(mcodec.errors.UsageError, match="planes must be an integer of 0 or more"),
     ):
         file.task(planes=-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ class RunEncoder:
         self.plan = plan
         self._source = source
         self._planes_only = planes_only
-        self._lossless = is_lossless(plan.codec)
+        self._lossless = is_lossless(plan.codec, plan.dtype)
         surveys = [codings[index].survey for index in plan.members]
         self._head, self._head_streams = plan.codec.encode_head(plan.spec, surveys)
         self._source_digest = blake3()
@@ -128,7 +129,10 @@ def member_parts(spec: Any, block: int) -> list[tuple[int, slice]]:
     """Return the members that have elements in a block, and where in the block."""
     first, last = spec.span(block)
     parts = []
-    for member, (start, size) in enumerate(zip(spec.starts, spec.sizes, strict=True)):
+    for member in range(max(0, bisect_right(spec.starts, first) - 1), len(spec.starts)):
+        start, size = spec.starts[member], spec.sizes[member]
+        if start >= last:
+            break
         low, high = max(start, first), min(start + size, last)
         if low < high:
             parts.append((member, slice(low - first, high - first)))

@@ -17,7 +17,7 @@ from mcodec.codec.base import View
 from mcodec.codec.registry import from_config
 from mcodec.container.reader import ContainerReader
 from mcodec.engine import usable_cores
-from mcodec.errors import McodecError, UnknownTaskError, UsageError
+from mcodec.errors import InputOutputError, McodecError, UnknownTaskError, UsageError
 from mcodec.types import TensorSpec
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ class File:
         self._jobs = jobs
         self._pool: ThreadPoolExecutor | None = None
         self._pool_process = 0
+        self._closed = False
         self._lock = threading.Lock()
         self._entries = {task.name: task for task in reader.manifest.tasks}
 
@@ -151,6 +152,8 @@ class File:
     @property
     def executor(self) -> Executor | None:
         """The threads that decode blocks; None for one job."""
+        if self._closed:
+            raise InputOutputError(f"{self.reader.name}: the file is closed")
         if self._jobs == 1:
             return None
         with self._lock:
@@ -161,10 +164,14 @@ class File:
 
     def close(self) -> None:
         """Release the file; arrays that were read stay."""
+        self._closed = True
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
         self.reader.close()
+
+    def __repr__(self) -> str:
+        return f"<mcodec.File {self.reader.name!r}: {len(self._entries)} tasks>"
 
     def __enter__(self) -> Self:
         return self
@@ -206,6 +213,9 @@ class Task(Mapping[str, "NDArray[Any]"]):
 
     def __len__(self) -> int:
         return len(self._places)
+
+    def __repr__(self) -> str:
+        return f"<mcodec.Task {self.name!r}: {len(self)} tensors>"
 
     def __contains__(self, name: object) -> bool:
         return name in self._places

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
-from mcodec.container.layout import staggers
-from mcodec.container.rows import STAGGER
+from mcodec.container.rows import STAGGER, staggers
 from mcodec.types import FILL, TensorSpec, itemsize
 
 if TYPE_CHECKING:
@@ -126,14 +126,16 @@ def _all_rows(reader: ContainerReader, run: int) -> list[Row]:
 def list_tensors(reader: ContainerReader, task: Task) -> list[TensorRow]:
     """Return a row for each tensor of a task; a shared run's streams are split by elements."""
     streams: dict[int, list[StreamRow]] = {}
+    sums: dict[int, list[int]] = {}  # run -> elements before each member, and in all
     rows = []
     for tensor in task.tensors:
         run = reader.manifest.runs[tensor.run]
         spec = reader.runs[tensor.run]
         if tensor.run not in streams:
             streams[tensor.run] = _streams(reader, tensor.run)
-        before = sum(spec.sizes[: tensor.member])
-        size, total = spec.sizes[tensor.member], sum(spec.sizes)
+            sums[tensor.run] = list(accumulate(spec.sizes, initial=0))
+        before, size = sums[tensor.run][tensor.member], spec.sizes[tensor.member]
+        total = sums[tensor.run][-1]
         own = tuple(
             StreamRow(
                 stream.name,

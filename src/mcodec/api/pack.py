@@ -92,7 +92,8 @@ def pack(
     rounding
         ``nearest``, or ``truncate`` as in the papers.
     codec
-        A codec string for floating tensors, such as ``float`` or ``bfp(bits=8,scope=axis:-1)``.
+        A codec string for floating tensors, such as ``float`` or ``bfp(bits=8,scope=axis:-1)``;
+        for weights, `bits` goes before it.
     plan
         A TOML file of codecs by name pattern; it goes before `bits` and `codec`.
     layout
@@ -126,7 +127,7 @@ def pack(
         None if codec is None else parse_codec(codec),
         _read_plan(plan),
     )
-    check_output(out)
+    check_output(out, [*named.values(), *([plan] if plan is not None else [])])
     fuse = layout == "interleaved" or (bits is not None and len(names) > 1)
     if pair and bits is None and layout != "interleaved":
         raise UsageError("pair fuses tensors: it needs bits, or the interleaved layout")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.errors import UsageError
 from mcodec.limits import MAX_NAME_BYTES
-from mcodec.types import TensorSpec, dtype_name, numpy_dtype
+from mcodec.types import EXTENSION_DTYPES, ITEMSIZE, TensorSpec, dtype_name, numpy_dtype
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,10 +57,24 @@ def _array(name: str, value: Any) -> NDArray[Any]:
     import numpy as np
 
     try:
-        return np.asarray(value)
+        return _from_torch(value) if type(value).__module__ == "torch" else np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:  # torch: bfloat16, gradients, a GPU
         message = f"tensor {name!r} cannot be had as a NumPy array: {error}"
         raise UsageError(" ".join(message.split())) from error
+
+
+def _from_torch(tensor: Any) -> NDArray[Any]:
+    """Return a torch tensor's values; NumPy has no bfloat16 and float8, so these go by bits."""
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    tensor = tensor.detach().cpu()
+    if dtype in ITEMSIZE and dtype not in EXTENSION_DTYPES:
+        array: NDArray[Any] = tensor.numpy()
+        return array
+    import torch
+
+    plain = {1: torch.uint8, 2: torch.int16}[tensor.element_size()]
+    bits: NDArray[Any] = tensor.contiguous().view(plain).numpy()
+    return bits.view(numpy_dtype(dtype))
 
 
 def _spec(name: str, array: NDArray[Any]) -> TensorSpec:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from mcodec import storage
 from mcodec.api.decode import RunDecoder, check_view
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 255  # bytes that file systems allow
 FALLBACK_FORMAT = "safetensors"  # for a task that was packed from arrays
+
+
+# What these names promise this version does not write.
+OTHER_SUFFIXES: Final = frozenset(
+    (".mc", ".npz", ".npy", ".pt", ".pth", ".bin", ".ckpt", ".keras", ".onnx", ".gguf", ".json")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,8 @@ def unpack(
     from mcodec.formats import registry
 
     view = View(planes, midpoint, dither)
+    if out is not None:
+        storage.check_output(out, [path])
     with ExitStack() as stack:
         file = stack.enter_context(open_file(path, jobs=1, max_decoded=max_decoded))
         entry = file.entry(task)
@@ -176,6 +184,13 @@ def _format(to: str | None, out: str | os.PathLike[str] | None, entry: Task) -> 
         found = registry.format_for_suffix(os.fspath(out))
         if found is not None:
             return found
+        suffix = os.path.splitext(os.fspath(out))[1].lower()
+        if suffix in OTHER_SUFFIXES:
+            known = " or ".join(entry.suffixes[0] for entry in registry.FORMATS.values())
+            message = (
+                f"{os.fspath(out)}: unpack cannot write {suffix}; call it {known}, or say --to"
+            )
+            raise UsageError(message)
     if entry.came_from is None:
         return FALLBACK_FORMAT
     if entry.came_from not in registry.FORMATS:

@@ -22,7 +22,7 @@ VERBS: Final = {
     "pack": "Pack models into one .mc file, each as a task.",
     "unpack": "Write one task as a model file.",
     "ls": "List the tasks of a file and what they take.",
-    "info": "Show tensors, codecs, streams and certificates.",
+    "info": "Show tensors, codecs, sizes and measured errors.",
     "verify": "Check hashes and padding; on request digests and sources.",
     "relayout": "Copy a file's chunks into another order, without decoding them.",
     "completion": "Print a shell's completion script.",

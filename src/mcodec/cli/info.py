@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def command(
     file: str | None, task: str | None, max_decoded: int | None, as_json: bool, quiet: bool
 ) -> None:
-    """Show tensors, codecs, streams and certificates."""
+    """Show tensors, codecs, sizes and measured errors; with --json also streams."""
     from mcodec.api.handle import open as open_file
     from mcodec.api.listing import list_pairs, list_tasks, list_tensors
 

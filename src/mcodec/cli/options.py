@@ -142,10 +142,3 @@ def find_file(path: str | None) -> str:
         raise UsageError("name the file: there is no .mc file in this folder")
     names = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
     raise UsageError(f"name the file: there are {len(found)} .mc files in this folder ({names})")
-
-
-def refuse_same_file(output: str, inputs: Sequence[str]) -> None:
-    """Refuse an output that is one of the inputs, under whatever name."""
-    for path in inputs:
-        if os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
-            raise UsageError(f"{output} is an input as well as the output; give -o another name")

@@ -31,7 +31,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="How --bits rounds; the papers truncate.",
 )
-@click.option("--codec", metavar="CODEC", help="Such as 'float' or 'bfp(bits=8,scope=axis:-1)'.")
+@click.option(
+    "--codec",
+    metavar="CODEC",
+    help="Such as 'float' or 'bfp(bits=8,scope=axis:-1)'; --bits goes before it for weights.",
+)
 @click.option("--plan", metavar="TOML", type=options.PATH, help="Codecs by tensor name.")
 @click.option(
     "--layout",
@@ -75,7 +79,6 @@ def command(
     from mcodec.api.pack import pack
 
     named = options.split_named(sources)
-    options.refuse_same_file(output, [*named.values(), *([plan] if plan else [])])
     given = context.get_parameter_source("rounding")
     if bits is None and given is not ParameterSource.DEFAULT:
         raise UsageError("--rounding says how --bits rounds, and there is no --bits")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from mcodec.cli import options, render
-from mcodec.errors import UsageError
 
 
 def _complete_format(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -62,17 +61,9 @@ def command(
     """
     from mcodec.api.unpack import unpack
 
-    path = options.find_file(file)
-    if output is not None:
-        options.refuse_same_file(output, [path])
-        if output.endswith(".mc") and to is None:
-            message = (
-                f"{output}: unpack writes a model file; call it .h5 or .safetensors, or say --to"
-            )
-            raise UsageError(message)
     with render.progress_bar("unpacking", shown=not (quiet or as_json)) as progress:
         report = unpack(
-            path,
+            options.find_file(file),
             task,
             output,
             to=to,

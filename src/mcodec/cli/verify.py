@@ -93,6 +93,6 @@ def _summary(report: VerifyReport) -> list[str]:
     lines = [f"{report.path}: sound, {what}"]
     for name in report.compared:
         equal = f"task {name} equals its source, bit for bit"
-        near = f"task {name} is off from its source by no more than its certificate says"
+        near = f"task {name} is off from its source by exactly the error that its certificate says"
         lines.append(near if name in report.lossy else equal)
     return lines

@@ -104,6 +104,8 @@ def _check_place(header: Header, size: int, *, partial: bool) -> None:
         needed = min(needed, header.front_offset + header.front_length)
     if size < needed:
         message = f"the file is cut off: {size} of {header.file_length} bytes"
+        if header.layout == "progressive" and not partial:
+            message += "; mcodec.open(path, partial=True) reads its whole levels"
         raise _refuse("file_truncated", message)
     if size > header.file_length:
         extra = size - header.file_length

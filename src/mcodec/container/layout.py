@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mcodec.container.rows import STAGGER, STAGGERED, raw_length
+from mcodec.container.rows import STAGGER, raw_length, staggers
 from mcodec.limits import MAX_CHUNK_RAW
 from mcodec.types import FILL, RAW, ZSTD, CodedStream, StreamSpec
 
@@ -74,11 +74,6 @@ def _chunk(
                 raw += STAGGER
     level = max(spec.level for spec in specs[start:end])
     return Chunk(start, end - start, level, head.coder, head.fill, raw, tuple(pieces))
-
-
-def staggers(length: int) -> bool:
-    """Tell whether 64 zero bytes follow a stream of this length inside a shared raw chunk."""
-    return length > 0 and length % STAGGERED == 0
 
 
 def interleave(chunks: Sequence[Sequence[Chunk]]) -> list[tuple[int, int]]:

@@ -13,8 +13,7 @@ import xxhash
 from mcodec import frames
 from mcodec.container import header as headers
 from mcodec.container import manifest as manifests
-from mcodec.container.layout import staggers
-from mcodec.container.rows import STAGGER, Row, RowTable
+from mcodec.container.rows import STAGGER, Row, RowTable, staggers
 from mcodec.errors import FormatError
 from mcodec.limits import MIB, decoded_budget
 from mcodec.types import FILL, RAW, ZSTD, CodecLike, CodedStream, Fill, RunSpec, StreamSpec

@@ -52,10 +52,13 @@ def raw_length(streams: tuple[StreamSpec, ...] | list[StreamSpec], coder: int) -
     """Return the Raw of a chunk of fixed-length streams, staggers included."""
     total = sum(stream.length for stream in streams)
     if coder == RAW:
-        total += STAGGER * sum(
-            1 for stream in streams[:-1] if stream.length and stream.length % STAGGERED == 0
-        )
+        total += STAGGER * sum(staggers(stream.length) for stream in streams[:-1])
     return total
+
+
+def staggers(length: int) -> bool:
+    """Tell whether 64 zero bytes follow a stream of this length inside a shared raw chunk."""
+    return length > 0 and length % STAGGERED == 0
 
 
 def _refuse(code: str, index: int, message: str) -> FormatError:

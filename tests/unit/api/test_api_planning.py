@@ -78,7 +78,8 @@ def test_a_plan_is_followed_as_written() -> None:
 
 def test_what_is_lossless() -> None:
     answers = {"raw": True, "float": True, "float(keep=16)": False, "bfp(bits=24)": False}
-    assert {text: is_lossless(parse_codec(text)) for text in answers} == answers
+    answers["float(keep=32)"] = True
+    assert {text: is_lossless(parse_codec(text), "float32") for text in answers} == answers
 
 
 @pytest.mark.parametrize(
