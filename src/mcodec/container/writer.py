@@ -11,8 +11,9 @@ import os
 import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass
-from tempfile import SpooledTemporaryFile
-from typing import IO, TYPE_CHECKING, Any, Final
+from io import BytesIO
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING, Final
 
 import xxhash
 
@@ -72,10 +73,8 @@ class ContainerWriter:
         with ExitStack() as stack:
             temporary = stack.enter_context(storage.atomic_output(self._path))
             self._file: IO[bytes] = stack.enter_context(open(temporary, "wb"))
-            spool: Any = SpooledTemporaryFile(
-                SPOOL if self._layout == "progressive" else 0, dir=os.path.dirname(temporary)
-            )
-            self._spool: IO[bytes] = stack.enter_context(spool)
+            self._folder = os.path.dirname(temporary)
+            self._spool: IO[bytes] = BytesIO()
             self._spooled = True
             self._stack = stack.pop_all()
         return self
@@ -98,8 +97,11 @@ class ContainerWriter:
             part = parts[member]
             rows = self._rows.setdefault(part.run, [])
             rows.append(self._place(chunks[member][position], part.mode))
-        if self._spooled and self._layout != "progressive" and self._size > SPOOL:
-            self._leave_spool()
+        if self._size > SPOOL and isinstance(self._spool, BytesIO):
+            if self._layout == "progressive":
+                self._spool_to_disk(self._spool)
+            elif self._spooled:
+                self._leave_spool()
 
     def finish(self, manifest: bytes) -> int:
         """Write header and front around the payload; return the bytes of the file."""
@@ -158,6 +160,12 @@ class ContainerWriter:
         self._copy_spool(SIZE)
         self._spool.close()
         self._spooled = False
+
+    def _spool_to_disk(self, memory: BytesIO) -> None:
+        """Go on in a file beside the target that has no name, so that nothing is left of it."""
+        spool = TemporaryFile(dir=self._folder)  # noqa: SIM115  (the stack closes it)
+        self._spool = self._stack.enter_context(spool)
+        self._spool.write(memory.getbuffer())
 
     def _copy_spool(self, payload: int) -> None:
         self._file.seek(payload)
