@@ -24,6 +24,7 @@ check: $(VENV)/.dev  ## format, lint, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/clang-format --dry-run -Werror $(CPP)
 	$(BIN)/mypy
+	cd tools && ../$(BIN)/mypy --config-file ../pyproject.toml make_vectors.py vectors
 	$(BIN)/lint-imports --no-cache
 
 fmt: $(VENV)/.dev
@@ -38,6 +39,7 @@ $(VENV)/.bench: $(VENV)/.all
 bench: $(VENV)/.bench  ## figures of this machine; what a benchmark cannot fetch it skips
 	$(BIN)/python benchmarks/kernels.py
 	$(BIN)/python benchmarks/ratio.py
+	$(BIN)/python benchmarks/roundtrip.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/startup.py
 

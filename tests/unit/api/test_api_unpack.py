@@ -139,3 +139,22 @@ def test_a_task_name_is_never_a_path(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="name the output with -o"):
         mcodec.unpack(path)
     assert mcodec.unpack(path, out=tmp_path / "named.safetensors").task == name
+
+
+@pytest.mark.parametrize("name", ["x.npz", "x.pt", "x.keras", "x.mc"])
+def test_a_name_of_another_format_is_refused(name: str, tmp_path: Path) -> None:
+    mcodec.pack({"A": {"w": np.ones(3, np.float32)}}, tmp_path / "one.mc")
+    with pytest.raises(UsageError, match="cannot write"):
+        mcodec.unpack(tmp_path / "one.mc", out=tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
+def test_inputs_are_never_overwritten(tmp_path: Path) -> None:
+    mcodec.pack({"A": {"w": np.ones(3, np.float32)}}, tmp_path / "one.mc")
+    mcodec.unpack(tmp_path / "one.mc", out=tmp_path / "one.safetensors")
+    before = (tmp_path / "one.safetensors").read_bytes()
+    with pytest.raises(UsageError, match="an input as well"):
+        mcodec.pack(tmp_path / "one.safetensors", tmp_path / "one.safetensors")
+    with pytest.raises(UsageError, match="an input as well"):
+        mcodec.unpack(tmp_path / "one.mc", out=tmp_path / "one.mc", to="h5")
+    assert (tmp_path / "one.safetensors").read_bytes() == before
