@@ -11,7 +11,7 @@ from mcodec.api import sources as inputs
 from mcodec.api.describe import describe
 from mcodec.api.encode import EncodedBlock, RunEncoder
 from mcodec.api.listing import TaskRow, list_tasks
-from mcodec.api.pairing import pair_tensors
+from mcodec.api.pairing import pair_tensors, parse_override
 from mcodec.api.planning import (
     Bits,
     Coding,
@@ -140,7 +140,7 @@ def pack(
             inputs.check_names((tensor.name for tensor in models[-1].tensors), "tensor")
         executor = stack.enter_context(workers(jobs))
         job = _Job(names, models, options, layout, executor, progress)
-        job.code(fuse, [_pair_override(one, names) for one in pair])
+        job.code(fuse, [parse_override(one, names) for one in pair])
         return job.write(out)
 
 
@@ -183,6 +183,16 @@ class _Job:
         specs = [model.tensors for model in self._models]
         groups = pair_tensors(specs, overrides) if fuse else []
         self._runs = lay_out(specs, self._codings, groups)
+        fused = {(run.task, i): run.fused for run in self._runs for i in run.members}
+        for pair in overrides:
+            one, two = (self._find(*pair[:2]), self._find(*pair[2:]))
+            if fused[one] is None or fused[one] != fused[two]:
+                message = f"--pair {pair[1]!r}, {pair[3]!r}: not fused, their codecs differ"
+                self._warnings.append(message)
+
+    def _find(self, task: int, name: str) -> tuple[int, int]:
+        names = [tensor.name for tensor in self._models[task].tensors]
+        return task, names.index(name)
 
     def _check(self, items: Sequence[tuple[int, int, Any]]) -> None:
         """Refuse more than a file can hold, and warn of a plan's rules that match nothing."""
@@ -307,13 +317,3 @@ def _read_plan(path: str | os.PathLike[str] | None) -> Plan:
         except UnicodeDecodeError:
             raise UsageError(f"{name}: not a plan: it is not UTF-8 text") from None
     return parse_plan(text, name)
-
-
-def _pair_override(pair: tuple[str, str], names: Sequence[str]) -> tuple[int, str, int, str]:
-    found: list[tuple[int, str]] = []
-    for side in pair:
-        task, colon, tensor = side.partition(":")
-        if not colon or task not in names:
-            raise UsageError(f"--pair takes TASK:name=TASK:name, and {side!r} names no task")
-        found.append((names.index(task), tensor))
-    return *found[0], *found[1]

@@ -139,3 +139,14 @@ def _find(model: Sequence[TensorSpec], name: str) -> int:
         if spec.name == name:
             return index
     raise UsageError(f"--pair: no tensor {name!r}", code="tensor_unknown")
+
+
+def parse_override(pair: tuple[str, str], names: Sequence[str]) -> tuple[int, str, int, str]:
+    """Parse two ``TASK:name``, as `pair_tensors` takes them."""
+    found: list[tuple[int, str]] = []
+    for side in pair:
+        task, colon, tensor = side.partition(":")
+        if not colon or task not in names:
+            raise UsageError(f"--pair takes TASK:name=TASK:name, and {side!r} names no task")
+        found.append((names.index(task), tensor))
+    return *found[0], *found[1]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.errors import UsageError
 from mcodec.limits import MAX_NAME_BYTES
-from mcodec.types import EXTENSION_DTYPES, ITEMSIZE, TensorSpec, dtype_name, numpy_dtype
+from mcodec.types import BLOCK, EXTENSION_DTYPES, ITEMSIZE, TensorSpec, dtype_name, numpy_dtype
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,8 +42,7 @@ class ArraySource:
         import numpy as np
 
         spec, array = self.tensors[index], self._arrays[index][1]
-        # flat copies this part only, whatever the strides
-        part = array.reshape(-1)[start:stop] if array.flags.c_contiguous else array.flat[start:stop]
+        part = _part(array, start, stop)
         target = numpy_dtype(spec.dtype)
         if part.dtype.byteorder == ">" or (part.dtype.kind == "c" and not part.dtype.isnative):
             part = part.byteswap().view(part.dtype.newbyteorder("<"))
@@ -51,6 +50,18 @@ class ArraySource:
 
     def close(self) -> None:
         """Nothing to release."""
+
+
+def _part(array: NDArray[Any], start: int, stop: int) -> NDArray[Any]:
+    """Return elements [start, stop) in C order, without a copy of all the others."""
+    if array.flags.c_contiguous:
+        return array.reshape(-1)[start:stop]
+    width = array.size // len(array) if len(array) else 0
+    if not 0 < width <= BLOCK:
+        return array.flat[start:stop]  # slow, but takes what was asked for and no more
+    first = start // width
+    rows = array[first : -(-stop // width)].reshape(-1)
+    return rows[start - first * width : stop - first * width]
 
 
 def _array(name: str, value: Any) -> NDArray[Any]:

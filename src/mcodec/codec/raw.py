@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mcodec.codec.base import CANONICAL, Codec, Partner, View, as_bytes, invalid
 from mcodec.codec.config import refuse_unknown
 from mcodec.errors import FormatError
+from mcodec.limits import MIB
 from mcodec.types import RunSpec, StreamSpec, itemsize
 
 if TYPE_CHECKING:
@@ -58,8 +59,9 @@ class RawCodec(Codec):
 
         if run.dtype == "bool" and values.size and int(values.view("u1").max()) > 1:
             raise FormatError("a bool of the source is neither 0 nor 1", code="source_invalid")
-        # A skeleton is text, and worth a better level; small integer tensors gain too.
-        levels = coder.TEXT if run.dtype == "uint8" else coder.BYTES
+        # A skeleton is text, and worth a better level; large uint8 tensors are weights.
+        text = run.dtype == "uint8" and run.nbytes <= MIB
+        levels = coder.TEXT if text else coder.BYTES
         return 0, [coder.code(values.view("u1"), levels)]
 
     def decode(

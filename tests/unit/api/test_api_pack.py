@@ -258,3 +258,22 @@ def test_a_shared_run_without_a_finite_certificate(tmp_path: Path) -> None:
 def test_too_many_sources(packed: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="2 sources to compare, but the file holds 1 task"):
         mcodec.verify(packed, against=[tmp_path / "a.h5", tmp_path / "b.h5"])
+
+
+def test_an_override_that_cannot_be_fused_is_named(tmp_path: Path) -> None:
+    good, bad = np.ones((4, 4), np.float32), np.full((4, 4), np.nan, np.float32)
+    sources = {"A": {"w": good}, "B": {"v": bad}}
+    report = mcodec.pack(sources, tmp_path / "x.mc", bits=8, pair=[("A:w", "B:v")])
+    assert any("--pair 'w', 'v': not fused" in warning for warning in report.warnings)
+    report = mcodec.pack({"A": {"w": good}, "B": {"v": good}}, tmp_path / "x.mc", bits=8)
+    assert not report.warnings
+
+
+@pytest.mark.parametrize("shape", [(7, 300), (300, 7), (3, 400_000), (1000, 20, 30)])
+def test_turned_arrays(shape: tuple[int, ...], tmp_path: Path) -> None:
+    array = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    turned = {"t": array.T, "every": array[::2, ::3], "back": array[::-1]}
+    mcodec.pack({"A": turned}, tmp_path / "x.mc")
+    with mcodec.open(tmp_path / "x.mc") as file:
+        for name, expected in turned.items():
+            assert file.task("A")[name].tobytes() == expected.tobytes()
