@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
 
-from mcodec.api.planning import is_lossless
 from mcodec.codec import coder, error
 from mcodec.container.writer import Part
 from mcodec.types import numpy_dtype
@@ -50,7 +49,7 @@ class RunEncoder:
         self.plan = plan
         self._source = source
         self._planes_only = planes_only
-        self._lossless = is_lossless(plan.codec, plan.dtype)
+        self._lossless = plan.codec.exact(plan.dtype)
         surveys = [codings[index].survey for index in plan.members]
         self._head, self._head_streams = plan.codec.encode_head(plan.spec, surveys)
         self._source_digest = blake3()

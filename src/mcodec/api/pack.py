@@ -23,7 +23,6 @@ from mcodec.api.planning import (
     survey,
 )
 from mcodec.api.progress import Progress, no_progress
-from mcodec.codec.bfp import BfpCodec
 from mcodec.codec.plan import Plan, parse_codec, parse_plan
 from mcodec.codec.raw import RawCodec
 from mcodec.container.header import LAYOUTS
@@ -218,7 +217,7 @@ class _Job:
         skeletons = self._add_skeletons()
         paired = {run.fused for run in self._runs if run.fused is not None}
         planes_only = self._layout == "progressive"
-        if planes_only and any(getattr(run.codec, "signs", "") == "compact" for run in self._runs):
+        if planes_only and not all(run.codec.by_levels for run in self._runs):
             raise UsageError("signs=compact needs all planes: it cannot be laid out progressive")
         encoders = [
             RunEncoder(
@@ -289,14 +288,13 @@ class _Job:
         return PackReport(str(out), size, self._layout, costs, fused, tuple(self._warnings))
 
     def _is_fusion(self, task: int) -> bool:
-        return any(isinstance(coding.codec, BfpCodec) for coding in self._codings[task])
+        return any(coding.codec.weight_bits is not None for coding in self._codings[task])
 
     def _paper_bytes(self, task: int) -> int:
         """Return the papers' cost: n + 1 bits a fused weight, full width for all else."""
         total = 0
         for tensor, coding in zip(self._models[task].tensors, self._codings[task], strict=True):
-            codec = coding.codec
-            width = codec.bits + 1 if isinstance(codec, BfpCodec) else 8 * itemsize(tensor.dtype)
+            width = coding.codec.weight_bits or 8 * itemsize(tensor.dtype)
             total += width * tensor.size
         return -(-total // 8)
 

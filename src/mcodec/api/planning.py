@@ -118,16 +118,9 @@ def choose(task: int, name: str, tensor: TensorSpec, options: Options) -> Codec:
     if bits is not None and weight and bits + 1 < FLOATS[tensor.dtype].width:
         return BfpCodec(bits, options.rounding)
     codec = options.codec
-    if codec is not None and (is_lossless(codec, tensor.dtype) or weight):
+    if codec is not None and (codec.exact(tensor.dtype) or weight):
         return codec
     return FloatCodec()
-
-
-def is_lossless(codec: Codec, dtype: str) -> bool:
-    """Tell whether a codec keeps every bit of every value of a dtype."""
-    if isinstance(codec, FloatCodec) and codec.keep is not None:
-        return codec.keep == FLOATS[dtype].width
-    return codec.lossless
 
 
 def survey(source: TensorSource, index: int, codec: Codec, warn: Callable[[str], None]) -> Coding:

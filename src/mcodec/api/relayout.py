@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 from mcodec.api.handle import open as open_file
 from mcodec.api.progress import Progress, no_progress
-from mcodec.codec.bfp import BfpCodec
-from mcodec.codec.bfp_modes import with_symbols, without_symbols
-from mcodec.codec.magnitudes import PLANES, SYMBOLS
+from mcodec.codec.base import Codec
 from mcodec.container.header import LAYOUTS
 from mcodec.container.writer import ContainerWriter, Part
 from mcodec.errors import UsageError
@@ -65,8 +63,8 @@ def relayout(
             raise UsageError(
                 "no tasks of this file are fused; pack with --bits, or with --layout interleaved"
             )
-        codecs = [reader.codec(run) for run in range(len(reader.runs))]
-        if layout == "progressive" and any(getattr(c, "signs", "") == "compact" for c in codecs):
+        codecs = [_codec(reader, run) for run in range(len(reader.runs))]
+        if layout == "progressive" and not all(codec.by_levels for codec in codecs):
             raise UsageError("signs=compact needs all planes: it cannot be laid out progressive")
         fused = {run for pair in reader.manifest.pairs for run in pair}
         total, done = sum(spec.nbytes for spec in reader.runs), 0
@@ -94,11 +92,17 @@ def _order(reader: ContainerReader, layout: str) -> Iterator[tuple[list[int], in
 
 
 def _part(reader: ContainerReader, run: int, block: int, layout: str, *, fused: bool) -> Part:
-    mode, coded = reader.coded_streams(run, block)
-    codec = reader.codec(run)
-    if block >= 0 and isinstance(codec, BfpCodec) and layout != reader.layout:
-        if layout == "progressive" and mode == SYMBOLS:
-            mode, coded = without_symbols(codec, reader.runs[run], block, coded)
-        elif reader.layout == "progressive" and mode == PLANES and not fused:
-            mode, coded = with_symbols(codec, reader.runs[run], block, coded)
+    stored = reader.coded_streams(run, block)
+    # Between other layouts the modes are the same, and nothing is coded anew.
+    if block >= 0 and layout != reader.layout and "progressive" in (layout, reader.layout):
+        planes_only = layout == "progressive" or fused
+        codec, spec = _codec(reader, run), reader.runs[run]
+        stored = codec.recode(spec, block, stored, planes_only=planes_only)
+    mode, coded = stored
     return Part(run, mode, reader.specs(run, block, mode), coded)
+
+
+def _codec(reader: ContainerReader, run: int) -> Codec:
+    codec = reader.codec(run)
+    assert isinstance(codec, Codec)  # what `registry.from_config` makes
+    return codec

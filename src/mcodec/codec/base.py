@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mcodec.types import CodedStream, RunSpec, StreamSpec, TensorSpec
 
     Stream = memoryview | Fill
+    Coded = tuple[int, list[CodedStream]]  # a block's mode and streams
 
 FLOAT_DTYPES: Final = ("float16", "bfloat16", "float32", "float64")
 
@@ -76,7 +77,6 @@ class Codec(ABC):
     """The base of all codecs (spec/codecs/README.md)."""
 
     codec_id: ClassVar[str]
-    lossless: ClassVar[bool] = True
 
     @classmethod
     @abstractmethod
@@ -96,6 +96,20 @@ class Codec(ABC):
     @abstractmethod
     def check(self, run: RunSpec) -> None:
         """Raise CodecConfigError if the codec cannot carry the run."""
+
+    def exact(self, dtype: str) -> bool:
+        """Whether every bit of every value of a dtype is kept; most codecs are exact."""
+        return True
+
+    @property
+    def weight_bits(self) -> int | None:
+        """Bits a weight as the papers count them; None where it is the dtype's width."""
+        return None
+
+    @property
+    def by_levels(self) -> bool:
+        """Whether fewer levels can be decoded without the others, as progressive files need."""
+        return True
 
     def head_streams(self, run: RunSpec) -> tuple[StreamSpec, ...]:
         """Return the streams of the run's head; most codecs have none."""
@@ -144,6 +158,10 @@ class Codec(ABC):
         planes_only
             The run is in a pair or a progressive file: no mode that hides planes.
         """
+
+    def recode(self, run: RunSpec, block: int, coded: Coded, *, planes_only: bool) -> Coded:
+        """Return a coded block in the mode that `encode` would choose; most have but one."""
+        return coded
 
     def decode_head(self, run: RunSpec, streams: Sequence[Stream | None]) -> Any:
         """Check the head's streams, and return what `encode_head` gave `encode`."""

@@ -23,12 +23,12 @@ from mcodec.codec.magnitudes import (
     SYMBOL_BITS,
     SYMBOLS,
     gather_signs,
+    magnitude_planes,
     spread_signs,
-    symbol_planes,
     symbols_of,
 )
 from mcodec.codec.scope import TENSOR, Scope, parse_scope
-from mcodec.errors import CodecConfigError, FormatError
+from mcodec.errors import CodecConfigError
 from mcodec.types import BLOCK, FLOATS, RunSpec, StreamSpec
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import Stream
+    from mcodec.codec.base import Coded, Stream
     from mcodec.codec.exponents import Exponents
     from mcodec.codec.magnitudes import Plane
     from mcodec.types import CodedStream, TensorSpec
@@ -67,7 +67,6 @@ class BfpCodec(Codec):
     """
 
     codec_id: ClassVar[str] = "bfp"
-    lossless: ClassVar[bool] = False
     bits: int
     rounding: str = "nearest"
     scope: Scope = TENSOR
@@ -94,16 +93,38 @@ class BfpCodec(Codec):
 
     def config(self) -> dict[str, Any]:
         """Return the configuration, every key but an absent step written out."""
-        step = {} if self.step is None else {"step": self.step}
         return {
             "id": self.codec_id,
             "bits": self.bits,
             "rounding": self.rounding,
             "scope": str(self.scope),
-            **step,
+            **({} if self.step is None else {"step": self.step}),
             "signs": self.signs,
             "reconstruct": self.reconstruct,
         }
+
+    def exact(self, dtype: str) -> bool:
+        """Whether all bits are kept: never."""
+        return False
+
+    @property
+    def weight_bits(self) -> int:
+        """The magnitude and the sign: n of the papers' m + n + 2."""
+        return self.bits + 1
+
+    @property
+    def by_levels(self) -> bool:
+        """Compact signs are placed by all planes."""
+        return self.signs == "full"
+
+    def recode(self, run: RunSpec, block: int, coded: Coded, *, planes_only: bool) -> Coded:
+        """Change between planes and symbols; the integers stay as they are."""
+        from mcodec.codec import bfp_modes
+
+        if planes_only == (coded[0] == PLANES):
+            return coded
+        change = bfp_modes.without_symbols if planes_only else bfp_modes.with_symbols
+        return change(self, run, block, coded[1])
 
     def check(self, run: RunSpec) -> None:
         """Refuse dtypes that are no floats, and scopes that the shapes do not have."""
@@ -173,9 +194,7 @@ class BfpCodec(Codec):
             first += values.size
         return exponents_of(tensor.dtype, maxima)
 
-    def encode_head(
-        self, run: RunSpec, surveys: Sequence[Any]
-    ) -> tuple[Exponents, list[CodedStream]]:
+    def encode_head(self, run: RunSpec, surveys: Sequence[Any]) -> tuple[Any, list[CodedStream]]:
         """Join the members' exponents."""
         import numpy as np
 
@@ -256,8 +275,11 @@ class BfpCodec(Codec):
         rest = list(streams)
         if self.scope.kind == "block":
             head = checked(run.dtype, rest.pop(0))
-        planes = self.planes(mode, rest[1:], n)
-        sign = self._sign(rest[0], planes, n, missing=None in rest[1:])
+        planes = magnitude_planes(mode, rest[1:], self.bits, n)
+        if self.signs == "full":
+            sign = as_plane(rest[0], n)
+        else:
+            sign = spread_signs(rest[0], planes, n, missing=None in rest[1:])
         count = self.bits if view.planes is None else max(1, min(view.planes, self.bits))
         width, midpoint = self.bits, self._midpoint(view, count)
         planes = [None] if view.planes == 0 else planes[:count]
@@ -289,26 +311,10 @@ class BfpCodec(Codec):
             return view.midpoint
         return self.reconstruct == "mid" if count == self.bits else True
 
-    def planes(self, mode: int, streams: Sequence[Stream | None], n: int) -> list[Plane]:
-        """Return the magnitude planes of a block from the top down, of either mode."""
-        if mode == PLANES:
-            return [as_plane(stream, n) for stream in streams]
-        top = symbol_planes(streams[0], min(SYMBOL_BITS, self.bits), n)
-        return [*top, *(as_plane(stream, n) for stream in streams[1:])]
-
-    def _sign(self, stream: Stream | None, planes: list[Plane], n: int, *, missing: bool) -> Plane:
-        """Return the sign plane; compact signs are spread over the nonzero magnitudes."""
-        if self.signs == "full":
-            return as_plane(stream, n)
-        if missing:
-            message = "the file is cut off, and compact signs need all planes"
-            raise FormatError(message, code="file_truncated")
-        return spread_signs(stream, planes, n)
-
 
 def _noise(partner: Partner, n: int, room: int) -> list[Plane]:
     """Return the top planes of the next task of the pair, as many as fit below ours."""
     codec = partner.codec
     assert isinstance(codec, BfpCodec)  # runs of a pair have one codec id
     streams = partner.streams[codec.first_magnitude :]
-    return codec.planes(partner.mode, streams, n)[:room]
+    return magnitude_planes(partner.mode, streams, codec.bits, n)[:room]

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from mcodec.codec import coder
 from mcodec.codec.base import as_bytes
-from mcodec.codec.magnitudes import PLANES, SYMBOL_BITS, SYMBOLS, symbols_of
+from mcodec.codec.magnitudes import (
+    PLANES,
+    SYMBOL_BITS,
+    SYMBOLS,
+    magnitude_planes,
+    symbols_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +33,7 @@ def without_symbols(
     """
     start, stop = run.span(block)
     first = codec.first_magnitude
-    planes = codec.planes(SYMBOLS, [coder.decode(coded[first])], stop - start)
+    planes = magnitude_planes(SYMBOLS, [coder.decode(coded[first])], codec.bits, stop - start)
     new = [coder.code(plane, coder.PLANE) for plane in planes if plane is not None]
     return PLANES, [*coded[:first], *new, *coded[first + 1 :]]
 

@@ -60,6 +60,10 @@ class FloatCodec(Codec):
         options = {} if self.keep is None else {"keep": self.keep}
         return {"id": self.codec_id, **options}
 
+    def exact(self, dtype: str) -> bool:
+        """Whether all bits are kept."""
+        return self.keep is None or self.keep == FLOATS[dtype].width
+
     def check(self, run: RunSpec) -> None:
         """Refuse dtypes that are no floats, and more bits than they have."""
         if run.dtype not in FLOATS:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mcodec.codec.base import as_bytes, empty_planes, invalid, plane_bytes
+from mcodec.codec.base import as_bytes, as_plane, empty_planes, invalid, plane_bytes
+from mcodec.errors import FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,16 +31,22 @@ def gather_signs(sign: NDArray[np.uint8], planes: Sequence[Plane], n: int) -> ND
     return np.packbits(bits[_nonzero(planes, n)], bitorder="little")
 
 
-def spread_signs(stream: Stream | None, planes: Sequence[Plane], n: int) -> NDArray[np.uint8]:
+def spread_signs(
+    stream: Stream | None, planes: Sequence[Plane], n: int, *, missing: bool
+) -> NDArray[np.uint8]:
     """Return the sign plane of signs that `gather_signs` packed.
 
     Raises
     ------
     FormatError
-        ``stream_invalid``: they are not as many as the magnitudes that are not zero.
+        ``stream_invalid``: they are not as many as the magnitudes that are not zero;
+        ``file_truncated``: planes are `missing`, and all of them are needed.
     """
     import numpy as np
 
+    if missing:
+        message = "the file is cut off, and compact signs need all planes"
+        raise FormatError(message, code="file_truncated")
     present = _nonzero(planes, n)
     count = int(np.count_nonzero(present))
     packed = as_bytes(stream)
@@ -66,6 +73,14 @@ def symbols_of(
     kernels.planes_to_bytes(planes[:top], symbols)
     coded = coder.code(symbols, coder.SYMBOLS)
     return coded if len(coded.data) < limit else None
+
+
+def magnitude_planes(mode: int, streams: Sequence[Stream | None], bits: int, n: int) -> list[Plane]:
+    """Return the magnitude planes of a block of n elements from the top down, of either mode."""
+    if mode == PLANES:
+        return [as_plane(stream, n) for stream in streams]
+    top = symbol_planes(streams[0], min(SYMBOL_BITS, bits), n)
+    return [*top, *(as_plane(stream, n) for stream in streams[1:])]
 
 
 def symbol_planes(stream: Stream | None, bits: int, n: int) -> list[NDArray[np.uint8]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import mcodec
-from mcodec.api.planning import Options, bits_by_task, choose, is_lossless
+from mcodec.api.planning import Options, bits_by_task, choose
 from mcodec.codec.bfp import BfpCodec
 from mcodec.codec.float import FloatCodec
 from mcodec.codec.plan import parse_codec, parse_plan
@@ -79,7 +79,7 @@ def test_a_plan_is_followed_as_written() -> None:
 def test_what_is_lossless() -> None:
     answers = {"raw": True, "float": True, "float(keep=16)": False, "bfp(bits=24)": False}
     answers["float(keep=32)"] = True
-    assert {text: is_lossless(parse_codec(text), "float32") for text in answers} == answers
+    assert {text: parse_codec(text).exact("float32") for text in answers} == answers
 
 
 @pytest.mark.parametrize(
