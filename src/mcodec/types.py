@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -222,6 +223,20 @@ class RunSpec:
             return 0, 0
         start = block * self.block
         return start, min(start + self.block, self.elements)
+
+    def parts(self, block: int) -> list[tuple[int, slice]]:
+        """Return the members that have elements in a block, and where in the block."""
+        first, last = self.span(block)
+        found = []
+        # Starts rise, so the member that holds the block's first element is found by bisection.
+        for member in range(max(0, bisect_right(self.starts, first) - 1), len(self.starts)):
+            start, size = self.starts[member], self.sizes[member]
+            if start >= last:
+                break
+            low, high = max(start, first), min(start + size, last)
+            if low < high:
+                found.append((member, slice(low - first, high - first)))
+        return found
 
 
 class CodecLike(Protocol):

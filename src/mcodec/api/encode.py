@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -108,11 +107,10 @@ class RunEncoder:
         if len(spec.shapes) == 1:
             return self._source.read(self.plan.members[0], first, last)
         values = self._empty(last - first)
-        for index, start, size in zip(self.plan.members, spec.starts, spec.sizes, strict=True):
-            low, high = max(start, first), min(start + size, last)
-            if low < high:
-                part = self._source.read(index, low - start, high - start)
-                values[low - first : high - first] = part
+        for member, part in spec.parts(block):
+            skip = first - spec.starts[member]
+            index = self.plan.members[member]
+            values[part] = self._source.read(index, part.start + skip, part.stop + skip)
         return values
 
     def _measure(
@@ -120,19 +118,5 @@ class RunEncoder:
     ) -> tuple[tuple[int, error.Stats], ...]:
         return tuple(
             (member, error.measure(self.plan.dtype, values[part], decoded[part]))
-            for member, part in member_parts(self.plan.spec, block)
+            for member, part in self.plan.spec.parts(block)
         )
-
-
-def member_parts(spec: Any, block: int) -> list[tuple[int, slice]]:
-    """Return the members that have elements in a block, and where in the block."""
-    first, last = spec.span(block)
-    parts = []
-    for member in range(max(0, bisect_right(spec.starts, first) - 1), len(spec.starts)):
-        start, size = spec.starts[member], spec.sizes[member]
-        if start >= last:
-            break
-        low, high = max(start, first), min(start + size, last)
-        if low < high:
-            parts.append((member, slice(low - first, high - first)))
-    return parts

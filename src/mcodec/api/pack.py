@@ -11,7 +11,7 @@ from mcodec.api import sources as inputs
 from mcodec.api.describe import describe
 from mcodec.api.encode import EncodedBlock, RunEncoder
 from mcodec.api.listing import TaskRow, list_tasks
-from mcodec.api.pairing import pair_tensors, parse_override
+from mcodec.api.pairing import find_tensor, pair_tensors, parse_override
 from mcodec.api.planning import (
     Bits,
     Coding,
@@ -184,14 +184,11 @@ class _Job:
         self._runs = lay_out(specs, self._codings, groups)
         fused = {(run.task, i): run.fused for run in self._runs for i in run.members}
         for pair in overrides:
-            one, two = (self._find(*pair[:2]), self._find(*pair[2:]))
-            if fused[one] is None or fused[one] != fused[two]:
+            places = [(task, find_tensor(specs[task], name)) for task, name in (pair[:2], pair[2:])]
+            one, two = (fused[place] for place in places)
+            if one is None or one != two:
                 message = f"--pair {pair[1]!r}, {pair[3]!r}: not fused, their codecs differ"
                 self._warnings.append(message)
-
-    def _find(self, task: int, name: str) -> tuple[int, int]:
-        names = [tensor.name for tensor in self._models[task].tensors]
-        return task, names.index(name)
 
     def _check(self, items: Sequence[tuple[int, int, Any]]) -> None:
         """Refuse more than a file can hold, and warn of a plan's rules that match nothing."""

@@ -123,7 +123,7 @@ def _forced(
             raise UsageError("--pair joins a tensor of the first task with one of another task")
         if second != other:
             continue
-        left, right = _find(models[0], name), _find(models[other], partner)
+        left, right = find_tensor(models[0], name), find_tensor(models[other], partner)
         a, b = models[0][left], models[other][right]
         if (a.dtype, a.shape) != (b.dtype, b.shape):
             message = f"--pair: {name!r} and {partner!r} differ in dtype or shape"
@@ -134,7 +134,8 @@ def _forced(
     return forced
 
 
-def _find(model: Sequence[TensorSpec], name: str) -> int:
+def find_tensor(model: Sequence[TensorSpec], name: str) -> int:
+    """Return the index of a tensor that ``--pair`` names."""
     for index, spec in enumerate(model):
         if spec.name == name:
             return index

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mcodec import storage
 from mcodec.api.decode import RunDecoder, check_view
-from mcodec.api.encode import member_parts
 from mcodec.api.handle import open as open_file
 from mcodec.api.progress import Progress, no_progress
 from mcodec.codec.base import View
@@ -159,7 +158,7 @@ class _Copier:
             raise error.at(f"tensor {names[0]!r}{more}") from None
         return sum(
             self._write(decoder, member, index, block, values[part])
-            for member, part in member_parts(decoder.spec, block)
+            for member, part in decoder.spec.parts(block)
             for index in members.get(member, ())
         )
 

@@ -11,7 +11,6 @@ from blake3 import blake3
 
 from mcodec.api import sources as inputs
 from mcodec.api.decode import RunDecoder
-from mcodec.api.encode import member_parts
 from mcodec.api.handle import open as open_file
 from mcodec.api.progress import Progress, no_progress
 from mcodec.codec import error
@@ -148,7 +147,7 @@ class _DeepCheck(_Check):
             return None
         values = self._decoder.block(block)
         end = 0
-        for _, part in [*member_parts(self._decoder.spec, block), (0, slice(values.size, None))]:
+        for _, part in [*self._decoder.spec.parts(block), (0, slice(values.size, None))]:
             if values[end : part.start].view("u1").any():
                 raise self._mismatch("a gap between its members is not zero")
             end = part.stop
