@@ -32,6 +32,15 @@ MAX_SOURCE_DEPTH: Final = 256
 MAX_SOURCE_HEADER: Final = 100_000_000
 MAX_ELEMENT_BYTES: Final = 64 * KIB
 MAX_ATTRIBUTE_BYTES: Final = 256 * MIB
+MAX_MEMBER_BYTES: Final = 64 * MIB  # of a zip member that is carried, not coded
+MAX_MEMBERS_BYTES: Final = 256 * MIB  # of all of them
+MAX_NPY_HEADER: Final = 64 * KIB
+MAX_SOURCE_GAPS: Final = 256 * MIB  # bytes between tensors, if the tensors are fewer than that
+MAX_ALIGNMENT: Final = 1 * MIB  # of a GGUF file's data
+MAX_WIRE_DEPTH: Final = 100  # messages of an ONNX file inside one another: protobuf's own limit
+MAX_WIRE_FIELDS: Final = 1 << 24
+MAX_ONNX_REST: Final = 256 * MIB  # what of an ONNX file is no array
+MAX_ONNX_KEPT: Final = 64 * MIB  # arrays of an ONNX file whose encoding is not the canonical one
 
 
 def decoded_budget(file_bytes: int) -> int:

@@ -32,6 +32,7 @@ class ArraySource:
         self._arrays = [(str(name), _array(str(name), value)) for name, value in arrays.items()]
         self.tensors: Sequence[TensorSpec] = [_spec(name, array) for name, array in self._arrays]
         self.metadata: Mapping[str, str] = {}
+        self.same_as: Mapping[int, int] = {}
 
     def skeleton(self) -> bytes:
         """Arrays have nothing besides."""

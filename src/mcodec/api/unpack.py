@@ -29,7 +29,7 @@ FALLBACK_FORMAT = "safetensors"  # for a task that was packed from arrays
 
 # What these names promise this version does not write.
 OTHER_SUFFIXES: Final = frozenset(
-    (".mc", ".npz", ".npy", ".pt", ".pth", ".bin", ".ckpt", ".keras", ".onnx", ".gguf", ".json")
+    (".mc", ".pt", ".pth", ".bin", ".ckpt", ".keras", ".onnx", ".gguf", ".json")
 )
 
 
@@ -70,7 +70,8 @@ def unpack(
         The file to make or replace, whole or not at all; default: the stem of `path`, the task and
         the format's suffix, in the current folder.
     to
-        ``h5`` or ``safetensors``; default: by the suffix of `out`, else the task's own format.
+        ``h5``, ``safetensors``, ``npz`` or ``npy``; default: by the suffix of `out`, else
+        the task's own format.
     planes, midpoint, dither
         A derived decode, as in `File.task`.
     jobs

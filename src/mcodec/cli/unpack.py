@@ -28,7 +28,7 @@ def _complete_format(ctx: click.Context, param: click.Parameter, incomplete: str
     "--to",
     metavar="FORMAT",
     shell_complete=_complete_format,
-    help="h5 or safetensors [default: by OUT, else its own].",
+    help="h5, safetensors, npz or npy [default: by OUT, else its own].",
 )
 @click.option(
     "--planes", type=options.Count(0), metavar="K", help="Decode only the top K magnitude planes."

@@ -32,11 +32,15 @@ class TensorSource(Protocol):
         In model order; names are unique.
     metadata : mapping of str to str
         What the file says of itself in words (safetensors' ``__metadata__``).
+    same_as : mapping of int to int
+        Tensors that are another, earlier one under a second name (hard links, tied weights): index
+        to the index of the first. Dtype and shape are equal; `read` takes either.
     """
 
     format: str
     tensors: Sequence[TensorSpec]
     metadata: Mapping[str, str]
+    same_as: Mapping[int, int]
 
     def skeleton(self) -> bytes:
         """Return all that the file holds besides arrays, as the format's own JSON; maybe empty."""
@@ -61,7 +65,22 @@ class TensorSource(Protocol):
 
 
 class TensorSink(Protocol):
-    """A model file that is being written; bytes come in any order, from any thread."""
+    """A model file, or a folder of files, that is being written.
+
+    Bytes come in any order, from any thread. A sink that is dropped without `close` leaves no
+    temporary file behind.
+
+    Attributes
+    ----------
+    same_as : mapping of int to int
+        Tensors that share another's place in the file, as in `TensorSource`; what is written to
+        them is not kept, so their bytes have to be equal.
+    notes : sequence of str
+        One line for each thing of the skeleton or metadata that the file cannot hold.
+    """
+
+    same_as: Mapping[int, int]
+    notes: Sequence[str]
 
     def write(self, index: int, offset: int, data: memoryview) -> None:
         """Put `data`, little-endian bytes in C order, at byte `offset` of tensor `index`."""

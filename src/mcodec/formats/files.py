@@ -13,7 +13,7 @@ from mcodec.errors import FormatError, UsageError
 from mcodec.storage import io_errors, is_url
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -94,6 +94,8 @@ class TensorFile:
     """
 
     def __init__(self, path: str, specs: Sequence[TensorSpec], offsets: Sequence[int]) -> None:
+        self.same_as: Mapping[int, int] = {}
+        self.notes: Sequence[str] = ()
         self._path = path
         self._specs = specs
         self._offsets = offsets

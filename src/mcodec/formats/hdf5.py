@@ -77,6 +77,7 @@ class Hdf5Source:
     metadata: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, file: InputFile) -> None:
+        self.same_as: Mapping[int, int] = {}
         self._file = file
         self._lock = threading.Lock()
         self._fid = h5f.open(os.fsencode(file.path), h5f.ACC_RDONLY)

@@ -48,6 +48,10 @@ _HDF5_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 _CONTAINER_MAGIC: Final = b"\x89MCD\r\n\x1a\n"
 
 
+def _begins(*starts: bytes) -> Callable[[InputFile], bool]:
+    return lambda file: file.read(0, max(map(len, starts))).startswith(starts)
+
+
 def _is_hdf5(file: InputFile) -> bool:
     """Look for the signature at 0, 512, 1024, 2048, ...: what precedes it is the user block."""
     offset = 0
@@ -63,19 +67,44 @@ def _is_safetensors(file: InputFile) -> bool:
     return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= file.size - 8
 
 
+def _zip_holds(test: Callable[[str], bool]) -> Callable[[InputFile], bool]:
+    """Tell a zip archive by the names in its directory; a damaged one is told by its own name."""
+
+    def matches(file: InputFile) -> bool:
+        if file.read(0, 2) != b"PK":
+            return False
+        import zipfile
+
+        try:
+            with zipfile.ZipFile(file.path) as archive:
+                return any(test(name) for name in archive.namelist())
+        except (zipfile.BadZipFile, OSError, ValueError, LookupError, NotImplementedError):
+            return False
+
+    return matches
+
+
 # In this order files are tried: a tensor's bytes may look like HDF5 after a user block.
 FORMATS: Final[dict[str, Entry]] = {
     "safetensors": Entry(
         "mcodec.formats.safetensors", "safetensors", (".safetensors",), _is_safetensors
     ),
+    "npz": Entry("mcodec.formats.npz", "npz", (".npz",), _zip_holds(lambda n: n.endswith(".npy"))),
+    "npy": Entry("mcodec.formats.npy", "npy", (".npy",), _begins(b"\x93NUMPY")),
     "hdf5": Entry("mcodec.formats.hdf5", "HDF5", (".h5", ".hdf5", ".hdf", ".he5"), _is_hdf5),
 }
 
 
 def format_for_suffix(path: str | os.PathLike[str]) -> str | None:
     """Return the id of the format that a path's suffix stands for, or None."""
-    suffix = PurePath(path).suffix.lower()
-    return next((name for name, entry in FORMATS.items() if suffix in entry.suffixes), None)
+    name = PurePath(path).name.lower()
+    found = (
+        (len(suffix), key)
+        for key, entry in FORMATS.items()
+        for suffix in entry.suffixes
+        if name.endswith(suffix) and name != suffix
+    )
+    return max(found, default=(0, None))[1]  # the longest: x.weights.json is no plain .json
 
 
 def suffix_for_format(name: str) -> str:

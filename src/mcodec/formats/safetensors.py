@@ -58,6 +58,7 @@ class SafetensorsSource:
     format = _FORMAT
 
     def __init__(self, file: InputFile) -> None:
+        self.same_as: Mapping[int, int] = {}
         self._file = file
         self._raw = _read_header(file)
         header = parse_header(self._raw)
