@@ -29,7 +29,7 @@ FALLBACK_FORMAT = "safetensors"  # for a task that was packed from arrays
 
 # What these names promise this version does not write.
 OTHER_SUFFIXES: Final = frozenset(
-    (".mc", ".pt", ".pth", ".bin", ".ckpt", ".keras", ".onnx", ".gguf", ".json")
+    (".mc", ".pt", ".pth", ".bin", ".ckpt", ".keras", ".onnx", ".json")
 )
 
 

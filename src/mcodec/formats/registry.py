@@ -90,6 +90,7 @@ FORMATS: Final[dict[str, Entry]] = {
         "mcodec.formats.safetensors", "safetensors", (".safetensors",), _is_safetensors
     ),
     "npz": Entry("mcodec.formats.npz", "npz", (".npz",), _zip_holds(lambda n: n.endswith(".npy"))),
+    "gguf": Entry("mcodec.formats.gguf", "GGUF", (".gguf",), _begins(b"GGUF")),
     "npy": Entry("mcodec.formats.npy", "npy", (".npy",), _begins(b"\x93NUMPY")),
     "hdf5": Entry("mcodec.formats.hdf5", "HDF5", (".h5", ".hdf5", ".hdf", ".he5"), _is_hdf5),
 }
