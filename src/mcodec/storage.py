@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -149,6 +150,16 @@ def check_output(path: str | os.PathLike[str], inputs: Iterable[object] = ()) ->
         It is a folder, a pipe or a device, or its folder is not there.
     """
     name = os.fspath(path)
+    _check_name(name, inputs)
+    with io_errors(name):
+        with contextlib.suppress(FileNotFoundError):
+            _check_regular(os.stat(name).st_mode)  # a rename would replace /dev/null itself
+        folder = os.path.dirname(os.path.realpath(name))
+        if not os.path.isdir(folder):
+            raise OSError(errno.ENOENT, "the folder to write it in is not there")
+
+
+def _check_name(name: str, inputs: Iterable[object]) -> None:
     if not name:
         raise UsageError("the name of the output is empty")
     if is_url(name):
@@ -156,12 +167,6 @@ def check_output(path: str | os.PathLike[str], inputs: Iterable[object] = ()) ->
     for one in inputs:
         if isinstance(one, str | os.PathLike) and _same_file(name, os.fspath(one)):
             raise UsageError(f"{name} is an input as well as the output; give it another name")
-    with io_errors(name):
-        with contextlib.suppress(FileNotFoundError):
-            _check_regular(os.stat(name).st_mode)  # a rename would replace /dev/null itself
-        folder = os.path.dirname(os.path.realpath(name))
-        if not os.path.isdir(folder):
-            raise OSError(errno.ENOENT, "the folder to write it in is not there")
 
 
 def _same_file(one: str, other: str) -> bool:
@@ -199,11 +204,64 @@ def atomic_output(path: str | os.PathLike[str]) -> Iterator[str]:
         except BaseException as error:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-            if isinstance(error, McodecError):  # people know the file by the name they gave it
-                error.where = error.where.replace(temporary, name)
-                error.message = error.message.replace(temporary, name)
+            _rename_in(error, temporary, name)
             raise
         _sync(str(target.parent))
+
+
+def check_folder(path: str | os.PathLike[str], inputs: Iterable[object] = ()) -> None:
+    """Refuse a folder that cannot be made; as `check_output` for a file.
+
+    Raises
+    ------
+    UsageError
+        The path is empty, a URL, or one of the inputs.
+    InputOutputError
+        It is a file, or a folder with something in it, or the folder above is not there.
+    """
+    name = os.fspath(path)
+    if os.path.isdir(name):
+        _check_name(name, inputs)
+        with io_errors(name), os.scandir(name) as entries:
+            if any(entries):
+                raise OSError(errno.ENOTEMPTY, "the folder is there and not empty; name another")
+        return
+    check_output(name, inputs)
+    with io_errors(name):
+        if os.path.lexists(name):
+            raise OSError(errno.EEXIST, "a file is there, and the output is a folder")
+
+
+@contextlib.contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[str]:
+    """Give the name of an empty temporary folder that becomes `path` if the block ends well.
+
+    As `atomic_output`; an existing `path` has to be an empty folder.
+    """
+    name = os.fspath(path)
+    check_folder(name)
+    target = Path(os.path.realpath(name))
+    with io_errors(name):
+        temporary = str(target.with_name(f".{target.name[:40]}.{os.urandom(8).hex()}.tmp"))
+        try:
+            os.mkdir(temporary)
+            yield temporary
+            for folder, _, files in os.walk(temporary):
+                for one in (*files, "."):
+                    _sync(os.path.join(folder, one))
+            os.rename(temporary, target)  # also onto an empty folder, but never onto a file
+        except BaseException as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            _rename_in(error, temporary, name)
+            raise
+        _sync(str(target.parent))
+
+
+def _rename_in(error: BaseException, temporary: str, name: str) -> None:
+    """Say the name that a person gave, where an error of ours says the temporary one."""
+    if isinstance(error, McodecError):
+        error.where = error.where.replace(temporary, name)
+        error.message = error.message.replace(temporary, name)
 
 
 def _create(path: str, target: Path) -> None:

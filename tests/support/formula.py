@@ -138,7 +138,8 @@ def decode(
     for sign, magnitude, exponent in zip(
         coded.signs, coded.magnitudes, coded.exponents, strict=True
     ):
-        integer = magnitude >> (bits - kept)
+        # A scope of zeros has I = 0, whatever a dither puts below (spec/codecs/bfp.md, step 2).
+        integer = 0 if exponent is None and step is None else magnitude >> (bits - kept)
         power = bits - kept
         if mid and integer:
             integer, power = 2 * integer + 1, power - 1

@@ -33,6 +33,7 @@ class ArraySource:
         self.tensors: Sequence[TensorSpec] = [_spec(name, array) for name, array in self._arrays]
         self.metadata: Mapping[str, str] = {}
         self.same_as: Mapping[int, int] = {}
+        self.notes: Sequence[str] = ()
 
     def skeleton(self) -> bytes:
         """Arrays have nothing besides."""

@@ -6,7 +6,7 @@ format knows nothing of `.mc` files, and the container nothing of formats.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mcodec.types import TensorSpec
+
+# Where a file of one format carries the skeleton of another (spec/skeletons.md, "Carrying").
+SKELETON_KEY: Final = "mcodec.skeleton"
+OWN_KEYS: Final = "mcodec."  # how all names begin that mcodec adds to a file
 
 
 class TensorSource(Protocol):
@@ -35,12 +39,15 @@ class TensorSource(Protocol):
     same_as : mapping of int to int
         Tensors that are another, earlier one under a second name (hard links, tied weights): index
         to the index of the first. Dtype and shape are equal; `read` takes either.
+    notes : sequence of str
+        One line for each thing that lies there and is not taken.
     """
 
     format: str
     tensors: Sequence[TensorSpec]
     metadata: Mapping[str, str]
     same_as: Mapping[int, int]
+    notes: Sequence[str]
 
     def skeleton(self) -> bytes:
         """Return all that the file holds besides arrays, as the format's own JSON; maybe empty."""

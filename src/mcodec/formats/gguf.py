@@ -68,6 +68,7 @@ class GgufSource:
 
     def __init__(self, file: InputFile) -> None:
         self.same_as: Mapping[int, int] = {}
+        self.notes: Sequence[str] = ()
         self.metadata: Mapping[str, str] = {}
         self._file = file
         self._header = parse_header(file.read, file.size)

@@ -8,16 +8,16 @@ path without the leading slash. Nothing in the file is ever executed or deserial
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
-from h5py import h5f, h5o
+from h5py import h5o
 
 from mcodec.errors import McodecError
 from mcodec.formats.files import InputFile
 from mcodec.formats.hdf5_chunks import element_dtype
+from mcodec.formats.hdf5_file import open_fid
 from mcodec.formats.hdf5_guards import border
 from mcodec.formats.hdf5_heap import GlobalHeaps
 from mcodec.formats.hdf5_order import ModelOrder
@@ -78,9 +78,10 @@ class Hdf5Source:
 
     def __init__(self, file: InputFile) -> None:
         self.same_as: Mapping[int, int] = {}
+        self.notes: Sequence[str] = ()
         self._file = file
         self._lock = threading.Lock()
-        self._fid = h5f.open(os.fsencode(file.path), h5f.ACC_RDONLY)
+        self._fid = open_fid(file)
         self._readers: dict[int, Reader] = {}
         try:
             plist = self._fid.get_create_plist()

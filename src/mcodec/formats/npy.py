@@ -64,6 +64,7 @@ class NpySource:
         )
         self.metadata: Mapping[str, str] = {}
         self.same_as: Mapping[int, int] = {}
+        self.notes: Sequence[str] = ()
 
     def skeleton(self) -> bytes:
         """Return the skeleton, which says the format and nothing else."""

@@ -79,6 +79,7 @@ class NpzSource:
         self.tensors: Sequence[TensorSpec] = specs
         self.metadata: Mapping[str, str] = {}
         self.same_as: Mapping[int, int] = {}
+        self.notes: Sequence[str] = ()
 
     def _dtypes(self) -> dict[str, str]:
         """Return the dtypes that NumPy has no name for, from the member that says them."""

@@ -89,6 +89,7 @@ class OnnxSource:
             )
         self.tensors: Sequence[TensorSpec] = self._scan.tensors
         self.same_as: Mapping[int, int] = self._scan.same_as
+        self.notes: Sequence[str] = ()
 
     def skeleton(self) -> bytes:
         """Return all but the arrays, so that the model can be given back byte for byte."""

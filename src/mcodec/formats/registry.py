@@ -1,22 +1,24 @@
 """The formats that mcodec reads and writes: one literal row each.
 
-A format is told by what the file holds, and by its name only where that says nothing. A name from
-a file or a person is only ever a key of `FORMATS`: nothing else is imported.
+A format is told by what the file or folder holds, and by its name only where that says nothing. A
+name from a file or a person is only ever a key of `FORMATS`: nothing else is imported.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.errors import FormatError, UsageError
 from mcodec.formats.files import InputFile
+from mcodec.storage import io_errors, is_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from mcodec.formats.base import TensorSink, TensorSource
     from mcodec.types import TensorSpec
@@ -29,23 +31,30 @@ class Entry:
     Attributes
     ----------
     module : str
-        Has ``open_<id>(path)`` and ``create_<id>(path, specs, skeleton, metadata)``.
+        Has ``open_<id>(path)``, ``create_<id>(path, specs, skeleton, metadata)`` and the hooks that
+        `hook` lists.
     label : str
         Its name in messages.
     suffixes : tuple of str
         The first is the one that is written.
     matches : callable
         Whether an open file is of this format, by its bytes.
+    holds : callable
+        Whether a folder is a model of this format, by the names in it.
     """
 
     module: str
     label: str
     suffixes: tuple[str, ...]
     matches: Callable[[InputFile], bool]
+    holds: Callable[[Collection[str]], bool] = field(default=lambda _: False)
 
 
 _HDF5_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 _CONTAINER_MAGIC: Final = b"\x89MCD\r\n\x1a\n"
+_PICKLES: Final = (b"\x02", b"\x03", b"\x04", b"\x05")  # protocols
+_SNIFFED: Final = 1 << 16  # bytes of a JSON file that are looked at to tell its format
+_LISTED: Final = 1 << 16  # names of a folder
 
 
 def _begins(*starts: bytes) -> Callable[[InputFile], bool]:
@@ -67,6 +76,26 @@ def _is_safetensors(file: InputFile) -> bool:
     return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= file.size - 8
 
 
+def _is_index(of: bytes) -> Callable[[InputFile], bool]:
+    """Tell a JSON file that names shards, by the first ones in it."""
+    return lambda file: (
+        file.path.endswith(".json")
+        and (head := file.read(0, _SNIFFED)).lstrip().startswith(b"{")
+        and b'"weight_map"' in head
+        and of in head
+    )
+
+
+def _is_torch(file: InputFile) -> bool:
+    """Tell a checkpoint: an archive with a pickle in it, the older kind, or some other pickle."""
+    head = file.read(0, 2)
+    return _torch_zip(file) or (head[:1] == b"\x80" and head[1:] in _PICKLES)
+
+
+def _has(*ends: str) -> Callable[[Collection[str]], bool]:
+    return lambda names: any(name.endswith(ends) for name in names)
+
+
 def _zip_holds(test: Callable[[str], bool]) -> Callable[[InputFile], bool]:
     """Tell a zip archive by the names in its directory; a damaged one is told by its own name."""
 
@@ -84,15 +113,44 @@ def _zip_holds(test: Callable[[str], bool]) -> Callable[[InputFile], bool]:
     return matches
 
 
-# In this order files are tried: a tensor's bytes may look like HDF5 after a user block.
+_torch_zip = _zip_holds(lambda name: name.endswith("/data.pkl"))
+_KERAS_MEMBERS: Final = frozenset({"config.json", "model.weights.h5"})
+
+# In this order files are tried: a tensor's bytes may look like HDF5 after a user block. ONNX has
+# no magic bytes, so its files are told by their name.
 FORMATS: Final[dict[str, Entry]] = {
     "safetensors": Entry(
-        "mcodec.formats.safetensors", "safetensors", (".safetensors",), _is_safetensors
+        "mcodec.formats.safetensors",
+        "safetensors",
+        (".safetensors", ".safetensors.index.json"),
+        lambda file: _is_safetensors(file) or _is_index(b'.safetensors"')(file),
+        _has(".safetensors", ".safetensors.index.json"),
+    ),
+    "keras": Entry(
+        "mcodec.formats.keras",
+        "Keras",
+        (".keras",),
+        _zip_holds(_KERAS_MEMBERS.__contains__),
+        _KERAS_MEMBERS.issubset,
+    ),
+    "keras_shards": Entry(
+        "mcodec.formats.keras_shards",
+        "sharded Keras weights",
+        (".weights.json",),
+        _is_index(b'.weights.h5"'),
+        _has(".weights.json"),
+    ),
+    "torch": Entry(
+        "mcodec.formats.torch",
+        "PyTorch",
+        (".pt", ".pth", ".bin", ".ckpt", ".pt.tar", ".pth.tar"),
+        _is_torch,
     ),
     "npz": Entry("mcodec.formats.npz", "npz", (".npz",), _zip_holds(lambda n: n.endswith(".npy"))),
     "gguf": Entry("mcodec.formats.gguf", "GGUF", (".gguf",), _begins(b"GGUF")),
     "npy": Entry("mcodec.formats.npy", "npy", (".npy",), _begins(b"\x93NUMPY")),
     "hdf5": Entry("mcodec.formats.hdf5", "HDF5", (".h5", ".hdf5", ".hdf", ".he5"), _is_hdf5),
+    "onnx": Entry("mcodec.formats.onnx", "ONNX", (".onnx",), lambda _: False, _has(".onnx")),
 }
 
 
@@ -119,19 +177,31 @@ def suffix_for_format(name: str) -> str:
     return _entry(name).suffixes[0]
 
 
-def open_source(path: str | os.PathLike[str]) -> TensorSource:
-    """Open a model file for reading.
+def open_source(path: str | os.PathLike[str], key: str = "") -> TensorSource:
+    """Open a model for reading: a file, a folder of shards, or the index of one.
+
+    Parameters
+    ----------
+    path : path
+    key : str
+        For PyTorch checkpoints: the place in it of the model, such as ``model.state_dict``; tensors
+        are named from there. Default: all tensors by their whole names.
 
     Raises
     ------
     FormatError
         ``source_unknown`` if it is of no format in `FORMATS`; else what is wrong with it.
+    UsageError
+        A key for another format, or one that is not there.
     InputOutputError
-        The file is not there, is a folder, or may not be read.
+        The file is not there or may not be read.
     """
     name = os.fspath(path)
     found = _detect(name)
-    source: TensorSource = _function(found, "open")(name)
+    if key and found != "torch":
+        raise UsageError(f"--key is for PyTorch checkpoints; {name} is {FORMATS[found].label}")
+    opener = _function(found, "open")
+    source: TensorSource = opener(name, key) if key else opener(name)
     return source
 
 
@@ -147,13 +217,15 @@ def create_sink(
     Parameters
     ----------
     path : path
-        Written in place: a caller that wants it whole or absent gives a temporary name.
+        Written in place: a caller that wants it whole or absent gives a temporary name. A folder
+        that is there and empty gets a model of several files, where the format's hook ``folder``
+        says that the skeleton is of one.
     format : str
         An id of `FORMATS`.
     specs : sequence of TensorSpec
         `TensorSink.write` counts tensors in this order.
     skeleton : bytes
-        What `TensorSource.skeleton` gave; one of another format is not used.
+        What `TensorSource.skeleton` gave; one of another format is carried inside the file.
     metadata : mapping of str to str, optional
         For formats that have a place for it.
 
@@ -171,6 +243,19 @@ def create_sink(
     return sink
 
 
+def hook(name: str, verb: str) -> Callable[..., Any] | None:
+    """Return what a format offers besides ``open`` and ``create``, or None if it does not.
+
+    - ``inner(skeleton)``: the skeleton of another format that a file carries, or ``b""``.
+    - ``facts(skeleton)``: what the file holds besides arrays, as text by name, to be compared.
+    - ``folder(skeleton)``: whether the skeleton is of a model of several files.
+
+    Each takes the bytes of a skeleton of the format's own.
+    """
+    module = importlib.import_module(_entry(name).module)
+    return getattr(module, f"{verb}_{name}", None)
+
+
 def _entry(name: str) -> Entry:
     try:
         return FORMATS[name]
@@ -185,7 +270,9 @@ def _function(name: str, verb: str) -> Callable[..., Any]:
 
 
 def _detect(path: str) -> str:
-    """Return the format of a file: by its bytes, else by its name, for its reader to complain."""
+    """Return the format of a file or folder: by what it holds, else by its name."""
+    if not is_url(path) and os.path.isdir(path):
+        return _detect_folder(path)
     file = InputFile(path)
     try:
         found = next((name for name, entry in FORMATS.items() if entry.matches(file)), None)
@@ -196,10 +283,17 @@ def _detect(path: str) -> str:
         raise FormatError(
             "an .mc file is no source: unpack a task of it first", code="source_unknown", where=path
         )
-    found = found or format_for_suffix(path)
+    return found or _known(path, format_for_suffix(path))  # by its name: its reader will complain
+
+
+def _detect_folder(path: str) -> str:
+    with io_errors(path), os.scandir(path) as entries:
+        names = [entry.name for entry in islice(entries, _LISTED)]
+    return _known(path, next((name for name, e in FORMATS.items() if e.holds(names)), None))
+
+
+def _known(path: str, found: str | None) -> str:
     if found is None:
         labels = ", ".join(sorted(entry.label for entry in FORMATS.values()))
-        raise FormatError(
-            f"{path} is no model file that mcodec reads ({labels})", code="source_unknown"
-        )
+        raise FormatError(f"{path} is no model that mcodec reads ({labels})", code="source_unknown")
     return found

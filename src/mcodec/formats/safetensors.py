@@ -59,6 +59,7 @@ class SafetensorsSource:
 
     def __init__(self, file: InputFile) -> None:
         self.same_as: Mapping[int, int] = {}
+        self.notes: Sequence[str] = ()
         self._file = file
         self._raw = _read_header(file)
         header = parse_header(self._raw)
