@@ -71,6 +71,10 @@ class InputFile:
                 raise FormatError("the file ends early", code="source_invalid", where=self.path)
             view, offset = view[count:], offset + count
 
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._fd
+
     def close(self) -> None:
         """Release the descriptor; a second call does nothing."""
         if self._fd >= 0:
@@ -79,6 +83,51 @@ class InputFile:
 
     def __del__(self) -> None:
         self.close()
+
+
+class Window(InputFile):
+    """A part of an open file that is read as if it were a file of its own.
+
+    It has its own descriptor: the other may be closed. Nothing outside of it can be read.
+
+    Parameters
+    ----------
+    fd : int
+        An open regular file.
+    base, size : int
+        Where the part begins, and its bytes; the caller has checked that they are there.
+    path : str
+        What messages say for a path.
+
+    Raises
+    ------
+    InputOutputError
+        The system has no descriptor left.
+    """
+
+    def __init__(self, fd: int, base: int, size: int, path: str) -> None:
+        self.path = path
+        self._fd = -1
+        self._base = base
+        self.size = size
+        with io_errors(path):
+            self._fd = os.dup(fd)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return up to `length` bytes from `offset`: fewer where the part ends."""
+        return super().read(self._base + offset, max(0, min(length, self.size - offset)))
+
+    def read_into(self, out: NDArray[np.generic], offset: int) -> None:
+        """Fill a contiguous array with the bytes from `offset`.
+
+        Raises
+        ------
+        FormatError
+            ``source_invalid`` if the part ends before the array is full.
+        """
+        if offset + out.nbytes > self.size:
+            raise FormatError("the file ends early", code="source_invalid", where=self.path)
+        super().read_into(out, self._base + offset)
 
 
 class TensorFile:
