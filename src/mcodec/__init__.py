@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from mcodec import errors
 
 if TYPE_CHECKING:
+    from mcodec.api.convert import ConvertReport, convert
+    from mcodec.api.diff import DiffReport, diff
     from mcodec.api.handle import File, Task, open
     from mcodec.api.pack import PackReport, pack
     from mcodec.api.relayout import RelayoutReport, relayout
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 __version__: Final = "0.1.0"
 __all__ = [
+    "ConvertReport",
+    "DiffReport",
     "File",
     "PackReport",
     "RelayoutReport",
@@ -31,6 +35,8 @@ __all__ = [
     "TensorSlice",
     "UnpackReport",
     "VerifyReport",
+    "convert",
+    "diff",
     "errors",
     "open",
     "pack",
@@ -44,10 +50,14 @@ _LAZY: Final = {
     "File": "mcodec.api.handle",
     "Task": "mcodec.api.handle",
     "TensorSlice": "mcodec.api.slices",
+    "ConvertReport": "mcodec.api.convert",
+    "DiffReport": "mcodec.api.diff",
     "PackReport": "mcodec.api.pack",
     "RelayoutReport": "mcodec.api.relayout",
     "UnpackReport": "mcodec.api.unpack",
     "VerifyReport": "mcodec.api.verify",
+    "convert": "mcodec.api.convert",
+    "diff": "mcodec.api.diff",
     "open": "mcodec.api.handle",
     "pack": "mcodec.api.pack",
     "relayout": "mcodec.api.relayout",

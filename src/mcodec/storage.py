@@ -150,7 +150,7 @@ def check_output(path: str | os.PathLike[str], inputs: Iterable[object] = ()) ->
         It is a folder, a pipe or a device, or its folder is not there.
     """
     name = os.fspath(path)
-    _check_name(name, inputs)
+    check_name(name, inputs)
     with io_errors(name):
         with contextlib.suppress(FileNotFoundError):
             _check_regular(os.stat(name).st_mode)  # a rename would replace /dev/null itself
@@ -159,7 +159,15 @@ def check_output(path: str | os.PathLike[str], inputs: Iterable[object] = ()) ->
             raise OSError(errno.ENOENT, "the folder to write it in is not there")
 
 
-def _check_name(name: str, inputs: Iterable[object]) -> None:
+def check_name(path: str | os.PathLike[str], inputs: Iterable[object] = ()) -> None:
+    """Refuse the name of an output, whatever is to be written there.
+
+    Raises
+    ------
+    UsageError
+        It is empty, a URL, or one of the inputs.
+    """
+    name = os.fspath(path)
     if not name:
         raise UsageError("the name of the output is empty")
     if is_url(name):
@@ -221,7 +229,7 @@ def check_folder(path: str | os.PathLike[str], inputs: Iterable[object] = ()) ->
     """
     name = os.fspath(path)
     if os.path.isdir(name):
-        _check_name(name, inputs)
+        check_name(name, inputs)
         with io_errors(name), os.scandir(name) as entries:
             if any(entries):
                 raise OSError(errno.ENOTEMPTY, "the folder is there and not empty; name another")
@@ -255,6 +263,18 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[str]:
             _rename_in(error, temporary, name)
             raise
         _sync(str(target.parent))
+
+
+def size_of(path: str) -> int:
+    """Return the bytes of a file, or of all files in a folder."""
+    with io_errors(path):
+        if not os.path.isdir(path):
+            return os.path.getsize(path)
+        return sum(
+            os.path.getsize(os.path.join(folder, name))
+            for folder, _, names in os.walk(path)
+            for name in names
+        )
 
 
 def _rename_in(error: BaseException, temporary: str, name: str) -> None:

@@ -126,7 +126,11 @@ def copy(
 
 
 def digest(
-    source: TensorSource, executor: Executor | None, *, wanted: Collection[int] | None = None
+    source: TensorSource,
+    executor: Executor | None,
+    *,
+    wanted: Collection[int] | None = None,
+    progress: Progress = no_progress,
 ) -> dict[int, bytes]:
     """Read tensors of a source (all, if not said which); return their digests.
 
@@ -134,22 +138,27 @@ def digest(
     """
     specs = source.tensors
 
-    def read(work: list[Piece]) -> tuple[list[Piece], list[bytes]]:
-        found = []
+    def read(work: list[Piece]) -> tuple[list[Piece], list[bytes], int]:
+        found, count = [], 0
         for piece in work:
             try:
                 data = source.read(piece.index, piece.start, piece.stop).view("u1").data
             except McodecError as error:
                 raise _placed(error, specs[piece.index].name) from error.__cause__
             found.append(xxh3_128(data).digest())
-        return work, found
+            count += data.nbytes
+        return work, found, count
 
     chosen = range(len(specs)) if wanted is None else sorted(wanted)
     first = {index: source.same_as.get(index, index) for index in chosen}
     sums = _Digests()
     order = list(dict.fromkeys(first.values()))
-    for work, found in map_ordered(executor, read, pieces(specs, order)):
+    total = sum(specs[index].nbytes for index in chosen)
+    done = total - sum(specs[index].nbytes for index in order)
+    for work, found, count in map_ordered(executor, read, pieces(specs, order)):
         sums.take(work, found)
+        done += count
+        progress(done, total)
     values = sums.values()
     return {index: values[place] for index, place in first.items()}
 

@@ -62,7 +62,10 @@ def _tasks(
     return [
         Task(
             name,
-            [Tensor(t.name, *places[task, index]) for index, t in enumerate(model.tensors)],
+            [
+                Tensor(tensor.name, *places[task, model.same_as.get(index, index)])
+                for index, tensor in enumerate(model.tensors)
+            ],
             dict(model.metadata),
             UNSET if model.format == ArraySource.format else model.format,
             own.get(task, UNSET),

@@ -13,7 +13,7 @@ from mcodec.container.writer import Part
 from mcodec.types import numpy_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -40,7 +40,7 @@ class RunEncoder:
         number: int,
         plan: RunPlan,
         source: TensorSource,
-        codings: Sequence[Coding],
+        codings: Mapping[int, Coding],
         *,
         planes_only: bool,
     ) -> None:

@@ -226,7 +226,7 @@ class Task(Mapping[str, "NDArray[Any]"]):
 
     def spec(self, name: str) -> TensorSpec:
         """Return a tensor's name, dtype and shape; nothing is read."""
-        run, member = self._place(name)
+        run, member = self.place(name)
         spec = self._reader.runs[run]
         return TensorSpec(name, spec.dtype, spec.shapes[member])
 
@@ -260,7 +260,8 @@ class Task(Mapping[str, "NDArray[Any]"]):
         """The format that the task came from."""
         return self._entry.came_from
 
-    def _place(self, name: str) -> tuple[int, int]:
+    def place(self, name: str) -> tuple[int, int]:
+        """Return the run and the member in which a tensor is stored; aliases share one."""
         place = self._places.get(name)
         if place is None:
             message = f"task {self.name!r} has no tensor {name!r}; `mcodec info` lists them"
@@ -275,7 +276,7 @@ class Task(Mapping[str, "NDArray[Any]"]):
         UnknownTaskError, FormatError
             As `get_tensor`.
         """
-        run, member = self._place(name)
+        run, member = self.place(name)
         try:
             spec = self._reader.runs[run]
             first = spec.starts[member]

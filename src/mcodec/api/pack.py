@@ -35,7 +35,7 @@ from mcodec.types import itemsize
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from concurrent.futures import Executor
 
     from mcodec.formats.base import TensorSource
@@ -162,7 +162,7 @@ class _Job:
         self._executor = executor
         self._progress = progress
         self._warnings: list[str] = []
-        self._codings: list[list[Coding]] = []
+        self._codings: list[dict[int, Coding]] = []  # by tensor; second names have none
         self._runs: list[RunPlan] = []
 
     def code(self, fuse: bool, overrides: Sequence[tuple[int, str, int, str]]) -> None:
@@ -173,22 +173,35 @@ class _Job:
             for index, tensor in enumerate(model.tensors)
         ]
         self._check(items)
+        items = [item for item in items if item[1] not in self._models[item[0]].same_as]
         codings = map_ordered(self._executor, self._survey, items)
-        self._codings = [[] for _ in self._models]
-        for (task, _, _), (coding, warning) in zip(items, codings, strict=True):
-            self._codings[task].append(coding)
+        self._codings = [{} for _ in self._models]
+        for (task, index, _), (coding, warning) in zip(items, codings, strict=True):
+            self._codings[task][index] = coding
             if warning:
                 self._warnings.append(f"task {self._names[task]!r}: {warning}")
         specs = [model.tensors for model in self._models]
-        groups = pair_tensors(specs, overrides) if fuse else []
+        groups = self._fused(pair_tensors(specs, overrides)) if fuse else []
         self._runs = lay_out(specs, self._codings, groups)
         fused = {(run.task, i): run.fused for run in self._runs for i in run.members}
         for pair in overrides:
             places = [(task, find_tensor(specs[task], name)) for task, name in (pair[:2], pair[2:])]
-            one, two = (fused[place] for place in places)
+            one, two = (fused[task, self._first(task, index)] for task, index in places)
             if one is None or one != two:
                 message = f"--pair {pair[1]!r}, {pair[3]!r}: not fused, their codecs differ"
                 self._warnings.append(message)
+
+    def _first(self, task: int, index: int) -> int:
+        """Return the tensor that is stored for this one: another, where both are one array."""
+        return self._models[task].same_as.get(index, index)
+
+    def _fused(self, groups: Sequence[Mapping[int, int]]) -> list[dict[int, int]]:
+        """Leave second names out of groups: their array is fused under its first."""
+        own = (
+            {task: index for task, index in group.items() if self._first(task, index) == index}
+            for group in groups
+        )
+        return [group for group in own if len(group) > 1]
 
     def _check(self, items: Sequence[tuple[int, int, Any]]) -> None:
         """Refuse more than a file can hold, and warn of a plan's rules that match nothing."""
@@ -221,7 +234,7 @@ class _Job:
                 number,
                 run,
                 skeletons.get(number, self._models[run.task]),
-                self._codings[run.task] if number not in skeletons else [Coding(RawCodec())],
+                self._codings[run.task] if number not in skeletons else {0: Coding(RawCodec())},
                 planes_only=planes_only or run.fused is not None,
             )
             for number, run in enumerate(self._runs)
@@ -285,12 +298,14 @@ class _Job:
         return PackReport(str(out), size, self._layout, costs, fused, tuple(self._warnings))
 
     def _is_fusion(self, task: int) -> bool:
-        return any(coding.codec.weight_bits is not None for coding in self._codings[task])
+        codings = self._codings[task].values()
+        return any(coding.codec.weight_bits is not None for coding in codings)
 
     def _paper_bytes(self, task: int) -> int:
         """Return the papers' cost: n + 1 bits a fused weight, full width for all else."""
         total = 0
-        for tensor, coding in zip(self._models[task].tensors, self._codings[task], strict=True):
+        for index, coding in self._codings[task].items():
+            tensor = self._models[task].tensors[index]
             width = coding.codec.weight_bits or 8 * itemsize(tensor.dtype)
             total += width * tensor.size
         return -(-total // 8)

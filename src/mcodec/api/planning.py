@@ -146,7 +146,7 @@ def _blocks(source: TensorSource, index: int) -> Iterator[NDArray[Any]]:
 
 def lay_out(
     models: Sequence[Sequence[TensorSpec]],
-    codings: Sequence[Sequence[Coding]],
+    codings: Sequence[Mapping[int, Coding]],
     groups: Sequence[Mapping[int, int]],
 ) -> list[RunPlan]:
     """Lay tensors into runs: large ones alone, small ones of one kind together, in model order.
@@ -154,7 +154,7 @@ def lay_out(
     Parameters
     ----------
     models, codings
-        By task: its tensors, and what codes each.
+        By task: its tensors, and what codes each; those without a coding lie in no run.
     groups
         Fused tensors: task index to tensor index. Fused tensors lie in runs of the same geometry
         in every task. A pair has one codec id, so a group is parted by codec.
@@ -176,7 +176,7 @@ def lay_out(
                 grouped.update(own.items())
     for task, tensors in enumerate(models):
         for index in range(len(tensors)):
-            if (task, index) not in grouped:
+            if (task, index) not in grouped and index in codings[task]:
                 layout.add({task: index}, fused=False)
     return sorted((run.seal() for run in layout.runs), key=lambda run: (run.task, run.members[0]))
 
@@ -185,7 +185,7 @@ class _Layout:
     """Opens a run for each kind of tensor, and closes it when it is full."""
 
     def __init__(
-        self, models: Sequence[Sequence[TensorSpec]], codings: Sequence[Sequence[Coding]]
+        self, models: Sequence[Sequence[TensorSpec]], codings: Sequence[Mapping[int, Coding]]
     ) -> None:
         self._models = models
         self._codings = codings

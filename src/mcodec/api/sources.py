@@ -98,13 +98,35 @@ def _spec(name: str, array: NDArray[Any]) -> TensorSpec:
     return TensorSpec(name, dtype, tuple(array.shape))
 
 
-def open_source(source: PathLike | Arrays) -> TensorSource:
-    """Open one model: a path by its format, or a mapping of arrays."""
+def open_source(source: PathLike | Arrays, *, key: str = "", sandbox: bool = False) -> TensorSource:
+    """Open one model: a path by its format, or a mapping of arrays.
+
+    Parameters
+    ----------
+    source
+    key
+        The place of the model in a PyTorch checkpoint.
+    sandbox
+        Let another process read it, under a memory and a time limit.
+
+    Raises
+    ------
+    FormatError, InputOutputError
+        It cannot be read.
+    UsageError
+        A key for what is no checkpoint.
+    """
     if isinstance(source, Mapping):
+        if key:
+            raise UsageError("--key is for PyTorch checkpoints, not for arrays")
         return ArraySource(source)
+    if sandbox:
+        from mcodec.formats import sandbox as other
+
+        return other.open_source(os.fspath(source), key)
     from mcodec.formats import registry
 
-    return registry.open_source(os.fspath(source))
+    return registry.open_source(os.fspath(source), key)
 
 
 def name_sources(sources: Sources) -> dict[str, PathLike | Arrays]:

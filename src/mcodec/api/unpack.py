@@ -5,37 +5,35 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from mcodec import storage
-from mcodec.api.decode import RunDecoder, check_view
+from mcodec.api import target
+from mcodec.api.copying import check_ties, digest
+from mcodec.api.decode import RunDecoder
 from mcodec.api.handle import open as open_file
 from mcodec.api.progress import Progress, no_progress
+from mcodec.api.tasksource import TaskSource
 from mcodec.codec.base import View
 from mcodec.engine import map_ordered, workers
 from mcodec.errors import McodecError, UsageError
-from mcodec.types import TensorSpec, itemsize
+from mcodec.formats.registry import suffix_for_format
+from mcodec.types import itemsize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from mcodec.api.handle import File
     from mcodec.container.manifest import Task
     from mcodec.formats.base import TensorSink
+    from mcodec.types import TensorSpec
 
 LONGEST_NAME = 255  # bytes that file systems allow
-FALLBACK_FORMAT = "safetensors"  # for a task that was packed from arrays
-
-
-# What these names promise this version does not write.
-OTHER_SUFFIXES: Final = frozenset(
-    (".mc", ".pt", ".pth", ".bin", ".ckpt", ".keras", ".onnx", ".json")
-)
 
 
 @dataclass(frozen=True, slots=True)
 class UnpackReport:
-    """What `unpack` did."""
+    """What `unpack` did; ``notes`` has one line for each thing that the format cannot hold."""
 
     path: str
     task: str
@@ -43,6 +41,7 @@ class UnpackReport:
     tensors: int
     bytes: int
     exact: bool
+    notes: tuple[str, ...] = ()
 
 
 def unpack(
@@ -68,10 +67,11 @@ def unpack(
         The task; may be left out where there is only one.
     out
         The file to make or replace, whole or not at all; default: the stem of `path`, the task and
-        the format's suffix, in the current folder.
+        the format's suffix, in the current folder. A task that came from several files becomes a
+        folder again, unless `out` has the suffix of a file.
     to
-        ``h5``, ``safetensors``, ``npz`` or ``npy``; default: by the suffix of `out`, else
-        the task's own format.
+        ``h5``, ``keras``, ``safetensors``, ``npz``, ``pt``, …; default: by the suffix of `out`,
+        else the task's own format.
     planes, midpoint, dither
         A derived decode, as in `File.task`.
     jobs
@@ -90,46 +90,44 @@ def unpack(
     InputOutputError
         A file cannot be read or written.
     """
-    from mcodec.formats import registry
-
     view = View(planes, midpoint, dither)
     if out is not None:
-        storage.check_output(out, [path])
+        storage.check_name(out, [path])
     with ExitStack() as stack:
         file = stack.enter_context(open_file(path, jobs=1, max_decoded=max_decoded))
         entry = file.entry(task)
-        check_view(file.reader, {tensor.run for tensor in entry.tensors}, view, entry.name)
-        target_format = _format(to, out, entry)
+        handle = file.task(entry.name, planes=planes, midpoint=midpoint, dither=dither)
+        source = TaskSource(handle)
+        chosen = target.choose_format(to, out, entry.came_from)
+        skeleton = source.skeleton()
         if out is None:
-            out = _default_out(os.fspath(path), entry.name, target_format)
-        handle = file.task(entry.name)
-        specs = [handle.spec(name) for name in handle]
-        own = target_format == entry.came_from
-        skeleton = handle.skeleton() if own else b""
+            out = _default_out(os.fspath(path), entry.name, chosen, skeleton)
+        plan = target.plan(out, chosen, skeleton)
+        target.check(plan, [path])
         executor = stack.enter_context(workers(jobs))
-        temporary = stack.enter_context(storage.atomic_output(out))
-        sink = registry.create_sink(temporary, target_format, specs, skeleton, entry.metadata)
-        try:
-            total = sum(spec.nbytes for spec in specs)
+        with target.create(plan, source.tensors, entry.metadata) as made:
+            _check_ties(source, made.sink)
+            total = sum(spec.nbytes for spec in source.tensors)
             done = 0
-            copier = _Copier(file, entry, specs, view, sink)
+            copier = _Copier(file, entry, source.tensors, view, made.sink)
             for count in map_ordered(executor, copier.copy, copier.work()):
                 done += count
                 progress(done, total)
-        finally:
-            sink.close()
+            made.sink.close()
+            size = storage.size_of(made.path)
     exact = view.canonical and all(
         file.reader.manifest.runs[tensor.run].source is None for tensor in entry.tensors
     )
-    size = os.path.getsize(out)
-    return UnpackReport(str(out), entry.name, target_format, len(specs), size, exact)
+    return UnpackReport(
+        str(out), entry.name, chosen, len(source.tensors), size, exact, tuple(made.notes)
+    )
 
 
 class _Copier:
     """Decodes runs block by block into a sink; blocks may be copied from several threads."""
 
     def __init__(
-        self, file: File, entry: Task, specs: list[TensorSpec], view: View, sink: TensorSink
+        self, file: File, entry: Task, specs: Sequence[TensorSpec], view: View, sink: TensorSink
     ) -> None:
         self._file = file
         self._specs = specs
@@ -171,41 +169,29 @@ class _Copier:
         return int(values.nbytes)
 
 
-def _format(to: str | None, out: str | os.PathLike[str] | None, entry: Task) -> str:
-    from mcodec.formats import registry
+def _check_ties(source: TaskSource, sink: TensorSink) -> None:
+    """Refuse to write one array for two names whose values differ.
 
-    if to is not None:
-        found = registry.format_for_suffix(f"x.{to}") or (to if to in registry.FORMATS else None)
-        if found is None:
-            known = ", ".join(entry.suffixes[0][1:] for entry in registry.FORMATS.values())
-            raise UsageError(f"unknown format {to!r}; the formats are {known}")
-        return found
-    if out is not None:
-        found = registry.format_for_suffix(os.fspath(out))
-        if found is not None:
-            return found
-        suffix = os.path.splitext(os.fspath(out))[1].lower()
-        if suffix in OTHER_SUFFIXES:
-            known = " or ".join(entry.suffixes[0] for entry in registry.FORMATS.values())
-            message = (
-                f"{os.fspath(out)}: unpack cannot write {suffix}; call it {known}, or say --to"
-            )
-            raise UsageError(message)
-    if entry.came_from is None:
-        return FALLBACK_FORMAT
-    if entry.came_from not in registry.FORMATS:
-        message = (
-            f"the task came from {entry.came_from!r}, which this mcodec cannot write; use --to"
-        )
-        raise UsageError(message)
-    return entry.came_from
+    Raises
+    ------
+    UsageError
+        A plan, or an edit, has made them differ.
+    """
+    ties = sink.same_as.items()
+    apart = {
+        second: first
+        for second, first in ties
+        if source.same_as.get(second, second) != source.same_as.get(first, first)
+    }
+    if apart:
+        digests = digest(source, None, wanted={*apart, *apart.values()})
+        check_ties(source.tensors, apart, digests)
 
 
-def _default_out(path: str, task: str, target_format: str) -> str:
-    from mcodec.formats import registry
-
-    stem = os.path.splitext(os.path.basename(path))[0]
-    name = f"{stem}.{task}{registry.suffix_for_format(target_format)}"
+def _default_out(path: str, task: str, chosen: str, skeleton: bytes) -> str:
+    """Name the output by file, task and format; a folder has no suffix."""
+    suffix = "" if target.plan("x", chosen, skeleton).folder else suffix_for_format(chosen)
+    name = f"{os.path.splitext(os.path.basename(path))[0]}.{task}{suffix}"
     if "/" in task or not task.isprintable() or len(os.fsencode(name)) > LONGEST_NAME:
         shown = repr(task) if len(task) < 80 else f"{task[:40]!r}…"
         raise UsageError(f"task {shown} cannot be part of a file name; name the output with -o")

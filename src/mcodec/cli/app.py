@@ -21,6 +21,8 @@ from mcodec.errors import FormatError, InputOutputError, McodecError, MissingDep
 VERBS: Final = {
     "pack": "Pack models into one .mc file, each as a task.",
     "unpack": "Write one task as a model file.",
+    "convert": "Write a model file in another format, with nothing lost.",
+    "diff": "Say what differs between two models, tensor by tensor.",
     "ls": "List the tasks of a file and what they take.",
     "info": "Show tensors, codecs, sizes and measured errors.",
     "verify": "Check hashes and padding; on request digests and sources.",

@@ -35,6 +35,31 @@ class Count(click.IntRange):
 jobs_option = click.option(
     "-j", "--jobs", type=Count(1, 1024), metavar="N", help="Threads [default: usable cores]."
 )
+key_option = click.option(
+    "--key",
+    metavar="KEY",
+    help="The model's place in a PyTorch checkpoint, such as model.state_dict.",
+)
+sandbox_option = click.option(
+    "--sandbox",
+    is_flag=True,
+    help="Read model files in a process of its own, under a memory and a time limit.",
+)
+
+
+def _complete_format(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from mcodec.formats.registry import FORMATS
+
+    suffixes = [entry.suffixes[0][1:] for entry in FORMATS.values()]
+    return [suffix for suffix in suffixes if suffix.startswith(incomplete)]
+
+
+to_option = click.option(
+    "--to",
+    metavar="FORMAT",
+    shell_complete=_complete_format,
+    help="h5, keras, safetensors, npz, pt, … [default: by OUT, else its own].",
+)
 file_argument = click.argument("file", required=False, metavar="[FILE]", type=PATH)
 
 

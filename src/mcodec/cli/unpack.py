@@ -7,13 +7,6 @@ import click
 from mcodec.cli import options, render
 
 
-def _complete_format(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    from mcodec.formats.registry import FORMATS
-
-    suffixes = [entry.suffixes[0][1:] for entry in FORMATS.values()]
-    return [suffix for suffix in suffixes if suffix.startswith(incomplete)]
-
-
 @click.command("unpack")
 @options.file_argument
 @click.option("--task", metavar="NAME", shell_complete=options.complete_task, help="The task.")
@@ -24,12 +17,7 @@ def _complete_format(ctx: click.Context, param: click.Parameter, incomplete: str
     type=options.PATH,
     help="The file to make [default: FILE's stem, the task and the suffix].",
 )
-@click.option(
-    "--to",
-    metavar="FORMAT",
-    shell_complete=_complete_format,
-    help="h5, safetensors, npz or npy [default: by OUT, else its own].",
-)
+@options.to_option
 @click.option(
     "--planes", type=options.Count(0), metavar="K", help="Decode only the top K magnitude planes."
 )
@@ -74,6 +62,8 @@ def command(
             max_decoded=max_decoded,
             progress=progress,
         )
+    for note in report.notes:
+        render.warn(note)
     if as_json:
         render.emit_json(
             {

@@ -205,6 +205,36 @@ def open_source(path: str | os.PathLike[str], key: str = "") -> TensorSource:
     return source
 
 
+def is_container(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a file, or what a URL leads to, is a `.mc` file: no source, but it holds some.
+
+    Raises
+    ------
+    InputOutputError
+        A file that is there may not be read.
+    """
+    name = os.fspath(path)
+    if is_url(name) or not os.path.isfile(name):
+        return is_url(name)  # model files are never behind a URL
+    file = InputFile(name)
+    try:
+        return _begins(_CONTAINER_MAGIC)(file)
+    finally:
+        file.close()
+
+
+def open_as(name: str, path: str | os.PathLike[str]) -> TensorSource:
+    """Open a model whose format is known, whatever its name.
+
+    Raises
+    ------
+    FormatError, InputOutputError
+        As `open_source`.
+    """
+    source: TensorSource = _function(name, "open")(os.fspath(path))
+    return source
+
+
 def create_sink(
     path: str | os.PathLike[str],
     format: str,
@@ -276,10 +306,10 @@ def _detect(path: str) -> str:
     file = InputFile(path)
     try:
         found = next((name for name, entry in FORMATS.items() if entry.matches(file)), None)
-        is_container = file.read(0, len(_CONTAINER_MAGIC)) == _CONTAINER_MAGIC
+        container = _begins(_CONTAINER_MAGIC)(file)
     finally:
         file.close()
-    if is_container:
+    if container:
         raise FormatError(
             "an .mc file is no source: unpack a task of it first", code="source_unknown", where=path
         )
