@@ -12,6 +12,8 @@ from mcodec.limits import MAX_NAME_BYTES
 from mcodec.types import BLOCK, EXTENSION_DTYPES, ITEMSIZE, TensorSpec, dtype_name, numpy_dtype
 
 if TYPE_CHECKING:
+    from contextlib import ExitStack
+
     from numpy.typing import NDArray
 
     from mcodec.formats.base import TensorSource
@@ -127,6 +129,30 @@ def open_source(source: PathLike | Arrays, *, key: str = "", sandbox: bool = Fal
     from mcodec.formats import registry
 
     return registry.open_source(os.fspath(source), key)
+
+
+def open_sources(
+    stack: ExitStack,
+    named: Mapping[str, PathLike | Arrays],
+    key: str | Mapping[str, str],
+    sandbox: bool,
+) -> list[TensorSource]:
+    """Open models, to be closed with `stack`; a key is for all of them, or by name.
+
+    Raises
+    ------
+    FormatError, InputOutputError, UsageError
+        As `open_source`; a key for a name that is not there.
+    """
+    keys = key if isinstance(key, Mapping) else dict.fromkeys(named, key)
+    for name in keys:
+        if name not in named:
+            raise UsageError(f"a key for {name!r}, and the tasks are {', '.join(named)}")
+    models = []
+    for name, source in named.items():
+        models.append(open_source(source, key=keys.get(name, ""), sandbox=sandbox))
+        stack.callback(models[-1].close)
+    return models
 
 
 def name_sources(sources: Sources) -> dict[str, PathLike | Arrays]:

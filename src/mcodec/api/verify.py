@@ -59,6 +59,8 @@ def verify(
     *,
     deep: bool = False,
     against: inputs.Sources | None = None,
+    key: str | Mapping[str, str] = "",
+    sandbox: bool = False,
     jobs: int | None = None,
     max_decoded: int | None = None,
     progress: Progress = no_progress,
@@ -74,6 +76,8 @@ def verify(
     against
         Sources by task name; a list or a single path stands for the tasks in their order. Each task
         must equal its source bit for bit, or be off by exactly the error that its certificate says.
+    key, sandbox
+        How sources are opened, as in `pack`.
     jobs, max_decoded, progress
         As in `unpack`.
 
@@ -102,8 +106,9 @@ def verify(
                 progress(done, total)
             check.finish()
         differences: list[Difference] = []
-        for name, source in compared.items():
-            differences += _compare(file, name, source)
+        models = inputs.open_sources(stack, compared, key, sandbox)
+        for name, model in zip(compared, models, strict=True):
+            differences += _compare(file, name, model)
     lossy = tuple(name for name in compared if _is_lossy(file, name))
     return VerifyReport(
         str(path), chunks, len(reader.runs), deep, tuple(compared), lossy, tuple(differences)
@@ -186,31 +191,25 @@ def _tasks_against(
     return named
 
 
-def _compare(
-    file: File, name: str, source: inputs.PathLike | inputs.Arrays
-) -> Iterator[Difference]:
+def _compare(file: File, name: str, model: TensorSource) -> Iterator[Difference]:
     """Yield what differs between a task and its source."""
     task = file.task(name)
     places = {tensor.name: tensor for tensor in file.entry(name).tensors}
-    model = inputs.open_source(source)
-    try:
-        theirs = {spec.name: index for index, spec in enumerate(model.tensors)}
-        for tensor in task:
-            if tensor not in theirs:
-                yield Difference(name, tensor, "is not in the source")
-        for tensor, index in theirs.items():
-            if tensor not in task:
-                yield Difference(name, tensor, "is missing from the file")
-                continue
-            what = _compare_tensor(file, task, places[tensor], model, index)
-            if what:
-                yield Difference(name, tensor, what)
-        if model.format == task.format and model.skeleton() != task.skeleton():
-            yield Difference(name, "", "attributes or structure besides the arrays differ")
-        if dict(model.metadata) != task.metadata():
-            yield Difference(name, "", "metadata differs")
-    finally:
-        model.close()
+    theirs = {spec.name: index for index, spec in enumerate(model.tensors)}
+    for tensor in task:
+        if tensor not in theirs:
+            yield Difference(name, tensor, "is not in the source")
+    for tensor, index in theirs.items():
+        if tensor not in task:
+            yield Difference(name, tensor, "is missing from the file")
+            continue
+        what = _compare_tensor(file, task, places[tensor], model, index)
+        if what:
+            yield Difference(name, tensor, what)
+    if model.format == task.format and model.skeleton() != task.skeleton():
+        yield Difference(name, "", "attributes or structure besides the arrays differ")
+    if dict(model.metadata) != task.metadata():
+        yield Difference(name, "", "metadata differs")
 
 
 def _compare_tensor(

@@ -40,6 +40,13 @@ key_option = click.option(
     metavar="KEY",
     help="The model's place in a PyTorch checkpoint, such as model.state_dict.",
 )
+keys_option = click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    metavar="[NAME=]KEY",
+    help="The model's place in PyTorch checkpoints, of all or of one task.",
+)
 sandbox_option = click.option(
     "--sandbox",
     is_flag=True,
@@ -134,6 +141,19 @@ def parse_bits(text: str | None) -> int | list[int] | dict[str, int] | None:
     if len(found) < len(parts):
         raise UsageError(f"--bits {text!r} names a task twice")
     return found
+
+
+def parse_keys(texts: Sequence[str]) -> str | dict[str, str]:
+    """Parse ``KEY``, for all tasks, or several ``NAME=KEY``."""
+    if len(texts) == 1 and "=" not in texts[0]:
+        return texts[0]
+    keys: dict[str, str] = {}
+    for text in texts:
+        name, equals, key = text.partition("=")
+        if not equals or not name or not key or name in keys:
+            raise UsageError(f"--key {text!r}: give one KEY for all tasks, or NAME=KEY for each")
+        keys[name] = key
+    return keys
 
 
 def complete_task(

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     metavar="A:NAME=B:NAME",
     help="Fuse these two tensors; may be given several times.",
 )
+@options.keys_option
+@options.sandbox_option
 @options.jobs_option
 @options.json_option
 @options.quiet_option
@@ -63,6 +65,8 @@ def command(
     plan: str | None,
     layout: str | None,
     pairs: tuple[str, ...],
+    keys: tuple[str, ...],
+    sandbox: bool,
     jobs: int | None,
     as_json: bool,
     quiet: bool,
@@ -94,6 +98,8 @@ def command(
             plan=plan,
             layout=layout,
             pair=[_split_pair(pair) for pair in pairs],
+            key=options.parse_keys(keys),
+            sandbox=sandbox,
             jobs=jobs,
             progress=progress,
         )

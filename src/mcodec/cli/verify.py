@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     type=options.PATH,
     help="Compare a task with its source; may be given several times.",
 )
+@options.keys_option
+@options.sandbox_option
 @options.max_decoded_option
 @options.jobs_option
 @options.json_option
@@ -31,6 +33,8 @@ def command(
     file: str | None,
     deep: bool,
     against: tuple[str, ...],
+    keys: tuple[str, ...],
+    sandbox: bool,
     max_decoded: int | None,
     jobs: int | None,
     as_json: bool,
@@ -48,6 +52,8 @@ def command(
             options.find_file(file),
             deep=deep,
             against=sources or None,
+            key=options.parse_keys(keys),
+            sandbox=sandbox,
             jobs=jobs,
             max_decoded=max_decoded,
             progress=progress,

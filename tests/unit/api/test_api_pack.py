@@ -165,7 +165,7 @@ def test_what_a_report_says(tmp_path: Path) -> None:
 def test_a_task_over_the_budget_is_warned_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mcodec.api.pack.decoded_budget", lambda size: 1000)
+    monkeypatch.setattr("mcodec.api.packing.decoded_budget", lambda size: 1000)
     report = mcodec.pack({"A": {"w": WEIGHT}}, tmp_path / "x.mc", jobs=1)
     assert "task 'A' decodes to over 1,000 times" in report.warnings[0]
     assert "--max-decoded" in report.warnings[0]

@@ -1,0 +1,226 @@
+"""The work of `pack`: codecs chosen, tensors laid into runs, blocks encoded and written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import mcodec
+from mcodec.api import sources as inputs
+from mcodec.api.describe import describe
+from mcodec.api.encode import EncodedBlock, RunEncoder
+from mcodec.api.listing import TaskRow, list_tasks
+from mcodec.api.pairing import find_tensor, pair_tensors
+from mcodec.api.planning import Coding, Options, RunPlan, choose, lay_out, survey
+from mcodec.codec.raw import RawCodec
+from mcodec.container.writer import ContainerWriter
+from mcodec.engine import map_ordered
+from mcodec.errors import UsageError
+from mcodec.limits import MAX_TASKS, MAX_TENSORS, decoded_budget
+from mcodec.types import itemsize
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Mapping, Sequence
+    from concurrent.futures import Executor
+
+    from mcodec.api.progress import Progress
+    from mcodec.formats.base import TensorSource
+
+SKELETON: Final = "skeleton"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCost:
+    """What one task takes: as it came, in the papers' bits, and in the file."""
+
+    row: TaskRow
+    paper_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PackReport:
+    """What `pack` did."""
+
+    path: str
+    file_bytes: int
+    layout: str
+    tasks: tuple[TaskCost, ...]
+    fused: int
+    warnings: tuple[str, ...]
+
+
+class Packing:
+    """One call of `pack`, step by step."""
+
+    def __init__(
+        self,
+        names: list[str],
+        models: list[TensorSource],
+        options: Options,
+        layout: str,
+        executor: Executor | None,
+        progress: Progress,
+    ) -> None:
+        self._names = names
+        self._models = models
+        self._options = options
+        self._layout = layout
+        self._executor = executor
+        self._progress = progress
+        self._warnings = [
+            f"task {name!r}: {note}"
+            for name, model in zip(names, models, strict=True)
+            for note in model.notes
+        ]
+        self._codings: list[dict[int, Coding]] = []  # by tensor; second names have none
+        self._runs: list[RunPlan] = []
+
+    def code(self, fuse: bool, overrides: Sequence[tuple[int, str, int, str]]) -> None:
+        """Choose codecs, survey what needs it, and lay tensors into runs."""
+        items = [
+            (task, index, choose(task, self._names[task], tensor, self._options))
+            for task, model in enumerate(self._models)
+            for index, tensor in enumerate(model.tensors)
+        ]
+        self._check(items)
+        items = [item for item in items if item[1] not in self._models[item[0]].same_as]
+        codings = map_ordered(self._executor, self._survey, items)
+        self._codings = [{} for _ in self._models]
+        for (task, index, _), (coding, warning) in zip(items, codings, strict=True):
+            self._codings[task][index] = coding
+            if warning:
+                self._warnings.append(f"task {self._names[task]!r}: {warning}")
+        specs = [model.tensors for model in self._models]
+        groups = self._fused(pair_tensors(specs, overrides)) if fuse else []
+        self._runs = lay_out(specs, self._codings, groups)
+        fused = {(run.task, i): run.fused for run in self._runs for i in run.members}
+        for pair in overrides:
+            places = [(task, find_tensor(specs[task], name)) for task, name in (pair[:2], pair[2:])]
+            one, two = (fused[task, self._first(task, index)] for task, index in places)
+            if one is None or one != two:
+                message = f"--pair {pair[1]!r}, {pair[3]!r}: not fused, their codecs differ"
+                self._warnings.append(message)
+
+    def _first(self, task: int, index: int) -> int:
+        """Return the tensor that is stored for this one: another, where both are one array."""
+        return self._models[task].same_as.get(index, index)
+
+    def _fused(self, groups: Sequence[Mapping[int, int]]) -> list[dict[int, int]]:
+        """Leave second names out of groups: their array is fused under its first."""
+        own = (
+            {task: index for task, index in group.items() if self._first(task, index) == index}
+            for group in groups
+        )
+        return [group for group in own if len(group) > 1]
+
+    def _check(self, items: Sequence[tuple[int, int, Any]]) -> None:
+        """Refuse more than a file can hold, and warn of a plan's rules that match nothing."""
+        if len(items) > MAX_TENSORS or len(self._models) > MAX_TASKS:
+            message = f"{len(items):,} tensors of {len(self._models):,} tasks"
+            raise UsageError(
+                f"{message} are more than a file holds ({MAX_TENSORS:,}; {MAX_TASKS:,})"
+            )
+        names = [
+            f"{self._names[task]}:{self._models[task].tensors[i].name}" for task, i, _ in items
+        ]
+        for pattern in self._options.plan.unused(names):
+            self._warnings.append(f"the plan's pattern {pattern!r} matches no tensor")
+
+    def _survey(self, item: tuple[int, int, Any]) -> tuple[Coding, str]:
+        task, index, codec = item
+        found: list[str] = []
+        coding = survey(self._models[task], index, codec, found.append)
+        return coding, "".join(found)
+
+    def write(self, out: str | os.PathLike[str]) -> PackReport:
+        """Encode all blocks, and write the file."""
+        skeletons = self._add_skeletons()
+        paired = {run.fused for run in self._runs if run.fused is not None}
+        planes_only = self._layout == "progressive"
+        if planes_only and not all(run.codec.by_levels for run in self._runs):
+            raise UsageError("signs=compact needs all planes: it cannot be laid out progressive")
+        encoders = [
+            RunEncoder(
+                number,
+                run,
+                skeletons.get(number, self._models[run.task]),
+                self._codings[run.task] if number not in skeletons else {0: Coding(RawCodec())},
+                planes_only=planes_only or run.fused is not None,
+            )
+            for number, run in enumerate(self._runs)
+        ]
+        total = sum(run.spec.nbytes for run in self._runs)
+        done = 0
+        with ContainerWriter(out, self._layout) as writer:
+            for blocks in map_ordered(self._executor, _encode, self._work(encoders)):
+                writer.put([block.part for block in blocks])
+                for block in blocks:
+                    encoders[block.part.run].take(block)
+                    done += 0 if block.source is None else block.source.nbytes
+                self._progress(done, total)
+            manifest = describe(self._names, self._models, encoders, set(skeletons))
+            size = writer.finish(manifest.encode(f"mcodec {mcodec.__version__}"))
+        return self._report(out, size, len(paired))
+
+    def _add_skeletons(self) -> dict[int, TensorSource]:
+        """Add each task's skeleton as its last run; return the sources of these runs."""
+        runs: list[RunPlan] = []
+        found: dict[int, TensorSource] = {}
+        for task, model in enumerate(self._models):
+            runs += [run for run in self._runs if run.task == task]
+            text = model.skeleton()
+            if text:
+                import numpy as np
+
+                blob = np.frombuffer(text, np.uint8)
+                found[len(runs)] = inputs.ArraySource({SKELETON: blob})
+                runs.append(RunPlan(task, RawCodec(), "uint8", [0], [blob.shape]).seal())
+        self._runs = runs
+        return found
+
+    def _work(self, encoders: Sequence[RunEncoder]) -> Iterator[list[tuple[RunEncoder, int]]]:
+        """Yield the blocks in the order of the file: those of a fused group together."""
+        groups: dict[Any, list[RunEncoder]] = {}
+        for number, encoder in enumerate(encoders):
+            fused = encoder.plan.fused if self._layout == "interleaved" else None
+            groups.setdefault(("run", number) if fused is None else ("pair", fused), []).append(
+                encoder
+            )
+        for group in groups.values():
+            for block in range(-1, group[0].plan.spec.blocks):
+                yield [(encoder, block) for encoder in group]
+
+    def _report(self, out: str | os.PathLike[str], size: int, fused: int) -> PackReport:
+        from mcodec.api.handle import open as open_file
+
+        with open_file(out, max_decoded=1 << 62) as file:
+            rows = list_tasks(file.reader)
+        for row in rows:
+            if row.source_bytes > decoded_budget(size):
+                self._warnings.append(
+                    f"task {row.name!r} decodes to over 1,000 times the file's size: "
+                    "readers have to allow that with --max-decoded"
+                )
+        costs = tuple(
+            TaskCost(row, self._paper_bytes(task) if self._is_fusion(task) else None)
+            for task, row in enumerate(rows)
+        )
+        return PackReport(str(out), size, self._layout, costs, fused, tuple(self._warnings))
+
+    def _is_fusion(self, task: int) -> bool:
+        codings = self._codings[task].values()
+        return any(coding.codec.weight_bits is not None for coding in codings)
+
+    def _paper_bytes(self, task: int) -> int:
+        """Return the papers' cost: n + 1 bits a fused weight, full width for all else."""
+        total = 0
+        for index, coding in self._codings[task].items():
+            tensor = self._models[task].tensors[index]
+            width = coding.codec.weight_bits or 8 * itemsize(tensor.dtype)
+            total += width * tensor.size
+        return -(-total // 8)
+
+
+def _encode(blocks: list[tuple[RunEncoder, int]]) -> list[EncodedBlock]:
+    return [encoder.encode(block) for encoder, block in blocks]
