@@ -30,8 +30,15 @@ DECODED_RATIO: Final = 1000
 MAX_SOURCE_OBJECTS: Final = 1 << 20
 MAX_SOURCE_DEPTH: Final = 256
 MAX_SOURCE_HEADER: Final = 100_000_000
+MAX_SOURCE_MARKS: Final = 8 * MAX_TENSORS  # values of a JSON text: objects, lists, what follows
+MAX_SHARDS: Final = 1 << 14  # files of a safetensors set
+MAX_SHARD_HEADERS: Final = 256 * MIB  # of all of them
+MAX_INDEX_BYTES: Final = 64 * MIB  # of a set's index
+MAX_FOLDER_FILES: Final = 1 << 16
 MAX_ELEMENT_BYTES: Final = 64 * KIB
 MAX_ATTRIBUTE_BYTES: Final = 256 * MIB
+MAX_CARRIED: Final = 128 * MIB  # a skeleton, or metadata, in an attribute of an HDF5 file
+MAX_TYPE_MEMBERS: Final = 4096  # of a compound or an enumeration of HDF5
 MAX_MEMBER_BYTES: Final = 64 * MIB  # of a zip member that is carried, not coded
 MAX_MEMBERS_BYTES: Final = 256 * MIB  # of all of them
 MAX_FOLDER_FILES: Final = 1 << 16  # of a model that is a folder, its folders counted
@@ -45,6 +52,9 @@ MAX_WIRE_DEPTH: Final = 100  # messages of an ONNX file inside one another: prot
 MAX_WIRE_FIELDS: Final = 1 << 24
 MAX_ONNX_REST: Final = 256 * MIB  # what of an ONNX file is no array
 MAX_ONNX_KEPT: Final = 64 * MIB  # arrays of an ONNX file whose encoding is not the canonical one
+MAX_PICKLE: Final = 128 * MIB  # of a checkpoint: all that is no tensor
+MAX_PICKLE_STEPS: Final = 1 << 23  # instructions and objects of it
+MAX_PICKLE_TEXT: Final = 256 * MIB  # of its skeleton, where things that are shared stand again
 
 
 def decoded_budget(file_bytes: int) -> int:

@@ -1,19 +1,28 @@
-"""safetensors files, read lazily and given back byte for byte (spec/skeletons.md)."""
+"""safetensors files and sets, read lazily and given back byte for byte (spec/skeletons.md)."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
 from mcodec.errors import FormatError
-from mcodec.formats.base import read_skeleton, skeleton_format
-from mcodec.formats.files import InputFile, TensorFile
-from mcodec.formats.safetensors_header import Header, build_header, parse_header
-from mcodec.limits import MAX_SOURCE_HEADER
-from mcodec.storage import io_errors
+from mcodec.formats.files import InputFile
+from mcodec.formats.safetensors_files import OpenFiles, Shard, read_shard
+from mcodec.formats.safetensors_sets import INDEX_SUFFIX, Found, agreed, check_set, find_files
+from mcodec.formats.safetensors_skeleton import (
+    FORMAT,
+    IndexPart,
+    ShardPart,
+    Skeleton,
+    facts_safetensors,
+    folder_safetensors,
+    inner_safetensors,
+)
+from mcodec.formats.safetensors_write import create_safetensors
+from mcodec.limits import MAX_SHARD_HEADERS
 from mcodec.types import numpy_dtype
 
 if TYPE_CHECKING:
@@ -23,142 +32,85 @@ if TYPE_CHECKING:
 
     from mcodec.types import TensorSpec
 
-_PREFIX: Final = 8  # bytes of the header's length
-_FORMAT: Final = "safetensors"
-
-
-class _Skeleton(msgspec.Struct, tag_field="format", tag=_FORMAT, forbid_unknown_fields=True):
-    """The header as it stood, padding included."""
-
-    version: int
-    header: str
+__all__ = [
+    "SafetensorsSource",
+    "create_safetensors",
+    "facts_safetensors",
+    "folder_safetensors",
+    "inner_safetensors",
+    "open_safetensors",
+]
 
 
 def open_safetensors(path: str) -> SafetensorsSource:
-    """Open a safetensors file.
+    """Open a safetensors file, or a set of them: a folder, or its index.
 
     Raises
     ------
     FormatError
-        The file breaks a rule of the format.
+        A file breaks a rule of the format, or the files are not those of the index.
     InputOutputError
-        The file cannot be read.
+        A file cannot be read.
     """
-    file = InputFile(path)
+    several = path.endswith(INDEX_SUFFIX) or os.path.isdir(path)
     try:
-        return SafetensorsSource(file)
+        return SafetensorsSource(find_files(path) if several else Found([path]))
     except FormatError as error:
-        file.close()
-        raise error.at(path) from error.__cause__
+        raise (error if error.where.startswith(path) else error.at(path)) from error.__cause__
 
 
 class SafetensorsSource:
-    """A safetensors file that is open for reading."""
+    """A safetensors file, or a set of them, that is open for reading."""
 
-    format = _FORMAT
+    format = FORMAT
 
-    def __init__(self, file: InputFile) -> None:
+    def __init__(self, found: Found) -> None:
+        self._found = found
+        self._shards: list[Shard] = []
+        self._files = OpenFiles(self._open)
+        left = MAX_SHARD_HEADERS
+        for number in range(len(found.paths)):
+            self._shards.append(read_shard(self._files.get(number), left))
+            left -= len(self._shards[-1].raw)
+        headers = [shard.header for shard in self._shards]
+        names = [os.path.basename(path) for path in found.paths]
+        if found.is_set:
+            check_set(dict(zip(names, headers, strict=True)), found.index)
+        self._names = names
+        self.tensors: Sequence[TensorSpec] = [one for h in headers for one in h.tensors]
+        self.metadata: Mapping[str, str] = agreed(headers)
         self.same_as: Mapping[int, int] = {}
-        self.notes: Sequence[str] = ()
-        self._file = file
-        self._raw = _read_header(file)
-        header = parse_header(self._raw)
-        self._start = _PREFIX + len(self._raw)
-        if self._start + header.length != file.size:
-            raise FormatError(
-                f"the file has {file.size} bytes, its header speaks of"
-                f" {self._start + header.length}: it is cut short, or damaged",
-                code="source_invalid",
-            )
-        self.tensors: Sequence[TensorSpec] = header.tensors
-        self.metadata: Mapping[str, str] = header.metadata
-        self._offsets = header.offsets
+        self.notes: Sequence[str] = list(found.notes)
+        self._places = [
+            (number, shard.start + offset)
+            for number, shard in enumerate(self._shards)
+            for offset in shard.header.offsets
+        ]
+
+    def _open(self, number: int) -> InputFile:
+        file = InputFile(self._found.paths[number])
+        if number < len(self._shards) and file.size != self._shards[number].size:
+            raise FormatError("the file has changed", code="source_invalid", where=file.path)
+        return file
 
     def skeleton(self) -> bytes:
-        """Return the header, so that the file can be given back byte for byte."""
-        return msgspec.json.encode(_Skeleton(1, self._raw.decode("utf-8")))
+        """Return the headers, and the index of a set: all that gives them back byte for byte."""
+        texts = [shard.raw.decode("utf-8") for shard in self._shards]
+        if not self._found.is_set:
+            return msgspec.json.encode(Skeleton(1, texts[0]))
+        index = self._found.index
+        part = IndexPart(index.name, index.text) if index else None
+        shards = [ShardPart(*pair) for pair in zip(self._names, texts, strict=True)]
+        return msgspec.json.encode(Skeleton(1, index=part, shards=shards))
 
     def read(self, index: int, start: int, stop: int) -> NDArray[np.generic]:
         """Return elements [start, stop) of tensor `index`."""
+        number, base = self._places[index]
         dtype = numpy_dtype(self.tensors[index].dtype)
         out: NDArray[np.generic] = np.empty(stop - start, dtype)
-        offset = self._start + self._offsets[index] + start * dtype.itemsize
-        self._file.read_into(out, offset)
+        self._files.get(number).read_into(out, base + start * dtype.itemsize)
         return out
 
     def close(self) -> None:
-        """Release the file."""
-        self._file.close()
-
-
-def _read_header(file: InputFile) -> bytes:
-    prefix = file.read(0, _PREFIX)
-    length = int.from_bytes(prefix, "little")
-    if len(prefix) < _PREFIX or length == 0:
-        raise FormatError("no safetensors header", code="source_invalid")
-    if length > MAX_SOURCE_HEADER:
-        raise FormatError(
-            f"a header of {length} bytes is over the limit of {MAX_SOURCE_HEADER}",
-            code="limit_exceeded",
-        )
-    if length > file.size - _PREFIX:
-        raise FormatError(
-            f"a header of {length} bytes does not fit the file", code="source_invalid"
-        )
-    raw = np.empty(length, np.uint8)
-    file.read_into(raw, _PREFIX)
-    return raw.tobytes()
-
-
-def create_safetensors(
-    path: str, specs: Sequence[TensorSpec], skeleton: bytes, metadata: Mapping[str, str]
-) -> TensorFile:
-    """Create a safetensors file of the right size, and return the sink for its tensors.
-
-    Where the skeleton is a safetensors header for exactly these tensors it is written as it
-    stood, and the file comes back byte for byte; else the layout is the library's own. Metadata
-    that is given goes before that of the skeleton.
-
-    Raises
-    ------
-    FormatError
-        ``source_invalid`` if the skeleton is not one.
-    UsageError
-        A dtype or name that safetensors does not have.
-    InputOutputError
-        The file cannot be written.
-    """
-    raw, header = _layout(specs, skeleton, metadata)
-    base = _PREFIX + len(raw)
-    with io_errors(path), open(path, "wb") as file:
-        file.write(len(raw).to_bytes(_PREFIX, "little") + raw)
-        os.truncate(file.fileno(), base + header.length)
-    places = {
-        spec.name: offset for spec, offset in zip(header.tensors, header.offsets, strict=True)
-    }
-    return TensorFile(path, specs, [base + places[spec.name] for spec in specs])
-
-
-def _layout(
-    specs: Sequence[TensorSpec], skeleton: bytes, metadata: Mapping[str, str]
-) -> tuple[bytes, Header]:
-    if skeleton_format(skeleton) == _FORMAT:
-        raw = _decode(skeleton)
-        header = parse_header(raw)
-        metadata = metadata or header.metadata
-        if set(header.tensors) == set(specs) and header.metadata == metadata:
-            return raw, header
-    raw = build_header(specs, metadata)
-    return raw, parse_header(raw)
-
-
-def _decode(skeleton: bytes) -> bytes:
-    decoded = read_skeleton(skeleton, _Skeleton)
-    raw = decoded.header.encode("utf-8")
-    if decoded.version != 1:
-        raise FormatError(
-            f"the skeleton is of version {decoded.version}, not 1", code="version_unsupported"
-        )
-    if len(raw) > MAX_SOURCE_HEADER:
-        raise FormatError(f"a header of {len(raw)} bytes is too long", code="limit_exceeded")
-    return raw
+        """Release the files."""
+        self._files.close()

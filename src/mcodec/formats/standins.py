@@ -70,5 +70,5 @@ def real_spec(spec: TensorSpec, dtype: str) -> TensorSpec:
         ``source_invalid`` if it does not have the bytes for it, ``dtype_unknown``.
     """
     if spec.dtype != _BYTE or not spec.shape or spec.shape[-1] != itemsize(dtype):
-        raise FormatError(f"tensor {spec.name!r} cannot be {dtype[:40]}", code="source_invalid")
+        raise FormatError(f"tensor {spec.name!r} cannot be {dtype[:40]!r}", code="source_invalid")
     return TensorSpec(spec.name, dtype, spec.shape[:-1])

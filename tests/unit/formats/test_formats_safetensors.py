@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 
 from mcodec.errors import FormatError, McodecError, UsageError
 from mcodec.formats.registry import create_sink, open_source
-from mcodec.formats.safetensors_header import DTYPES, build_header, parse_header
+from mcodec.formats.safetensors_dtypes import DTYPES, SUB_BYTE
+from mcodec.formats.safetensors_header import parse_header
+from mcodec.formats.safetensors_layout import build_header
 from mcodec.limits import MAX_SOURCE_HEADER
 from mcodec.types import TensorSpec
 from support.cases import noise
@@ -128,15 +131,33 @@ def test_changed_tensors_get_a_layout_of_their_own(tmp_path: Path) -> None:
     assert new.read_bytes() == safetensors.numpy.save({"w": np.zeros(3, "f4")}, {"a": "b"})
 
 
-@pytest.mark.parametrize("spec", [TensorSpec("w", "V3", (1,)), TensorSpec("w", "complex128", ())])
-def test_dtypes_that_safetensors_lacks(tmp_path: Path, spec: TensorSpec) -> None:
-    with pytest.raises(UsageError, match="no dtype"):
+def test_every_dtype_of_the_library_is_known() -> None:
+    with pytest.raises(safetensors.SafetensorError, match="unknown variant") as caught:
+        deserialize(raw({"w": {"dtype": "none", "shape": [], "data_offsets": [0, 1]}}))
+    tags = re.findall("`([A-Z][A-Z0-9_]+)`", str(caught.value))
+    assert {*DTYPES, *SUB_BYTE} == set(tags)
+    assert [tag for tag in tags if tag in DTYPES][:3] == ["BOOL", "U8", "I8"]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        TensorSpec("__metadata__", "int8", ()),
+        TensorSpec("n" * 5000, "int8", ()),
+        TensorSpec("\ud800", "int8", ()),
+        TensorSpec("w", "int8", (1,) * 65),
+        TensorSpec("w", "complex128", (1,) * 64),
+    ],
+)
+def test_names_and_shapes_that_safetensors_lacks(tmp_path: Path, spec: TensorSpec) -> None:
+    with pytest.raises(UsageError):
         create_sink(tmp_path / "x", "safetensors", [spec])
-
-
-def test_names_that_safetensors_lacks(tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        create_sink(tmp_path / "x", "safetensors", [], metadata={"a": "\ud800"})
+    twice = [TensorSpec("w", "int8", ()), TensorSpec("w", "int8", ())]
     with pytest.raises(UsageError, match="name"):
-        create_sink(tmp_path / "x", "safetensors", [TensorSpec("__metadata__", "int8", ())])
+        create_sink(tmp_path / "x", "safetensors", twice)
+    assert not (tmp_path / "x").exists()
 
 
 BAD = {
@@ -152,7 +173,10 @@ BAD = {
     "axes": {"dtype": "U8", "shape": [1] * 65, "data_offsets": [0, 1]},
     "extra": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4], "x": 1},
     "number": {"dtype": 3, "shape": [4], "data_offsets": [0, 4]},
-    "small": {"dtype": "F4", "shape": [8], "data_offsets": [0, 4]},
+    "half a byte": {"dtype": "F4", "shape": [3], "data_offsets": [0, 1]},
+    "three quarters": {"dtype": "F6_E2M3", "shape": [5], "data_offsets": [0, 3]},
+    "one value": {"dtype": "F4", "shape": [], "data_offsets": [0, 0]},
+    "four": {"dtype": "F4", "shape": [8], "data_offsets": [0, 8]},
 }
 
 
@@ -212,6 +236,10 @@ def test_declared_length_is_checked_before_it_is_read(tmp_path: Path) -> None:
         b'{"format":"safetensors","version":1,"header":"[]"}',
         b'{"format":"safetensors","version":1,"header":"{}","more":1}',
         b'{"format":"safetensors","version":1,"header":"\\ud800"}',
+        b'{"format":"safetensors","version":1}',
+        b'{"format":"safetensors","version":1,"header":"{}","shards":[{"name":"a.safetensors",'
+        b'"header":"{}"}]}',
+        b'{"format":"safetensors","version":1,"header":"{}","index":{"name":"a","text":""}}',
     ],
 )
 def test_bad_skeletons(tmp_path: Path, skeleton: bytes) -> None:
