@@ -106,4 +106,5 @@ def _numbers(array: NDArray[Any]) -> NDArray[Any] | None:
 
     if array.dtype.kind == "V" and array.dtype.name not in EXTENSION_DTYPES:
         return None
-    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
+    with np.errstate(invalid="ignore"):  # a NaN that signals
+        return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)

@@ -28,7 +28,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Write a model in another format, with nothing lost.
+    """Write a model file in another format, with nothing lost.
 
     What the format of OUT cannot express (groups, attributes, archive members) travels inside it,
     so that converting back gives the same model again. IN may be a folder of shards.

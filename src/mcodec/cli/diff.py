@@ -47,9 +47,9 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Say what differs between two models, tensor by tensor, whatever their formats.
+    """Say what differs between two models, tensor by tensor.
 
-    X and Y are model files, folders of shards, or .mc files. Exit code 1 if anything differs.
+    X and Y are model files of any format, folders of shards, or .mc files. Exit code 1 if anything differs.
     """
     from mcodec.api.diff import diff
     from mcodec.formats.registry import is_container
@@ -129,11 +129,12 @@ def _attribute_line(one: AttributeDifference) -> str:
 
 def _summary(report: DiffReport) -> str:
     if report.same:
-        besides = f" and {report.attributes_equal:,} things besides" * bool(report.attributes_equal)
-        return f"equal: {render.counted(report.equal, 'tensor')}{besides}"
+        besides = f"; {report.attributes_equal:,} attributes and the like"
+        tensors = render.counted(report.equal, "tensor")
+        return f"equal: {tensors}{besides if report.attributes_equal else ''}"
     parts = [f"{report.equal:,} tensors equal, {len(report.tensors):,} not"]
     if report.attributes:
-        parts.append(f"{len(report.attributes):,} things besides differ")
+        parts.append(f"{len(report.attributes):,} attributes or the like differ")
     return "; ".join(parts)
 
 

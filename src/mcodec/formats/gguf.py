@@ -114,7 +114,8 @@ def create_gguf(
         The file cannot be written.
     """
     if skeleton_format(skeleton) != _FORMAT:
-        raise UsageError("GGUF can only be written back for a task that came from one")
+        message = "GGUF can only be written back for what came from one"
+        raise UsageError(message, where=path)
     plan, header = _decode(skeleton)
     check_tensors(header.tensors, specs)
     check_gaps(plan.gaps, _free(header, plan.size))

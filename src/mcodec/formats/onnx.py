@@ -173,8 +173,12 @@ def create_onnx(
         A file cannot be written.
     """
     if skeleton_format(skeleton) != FORMAT:
-        raise UsageError("ONNX can only be written back for a task that came from one")
+        message = "ONNX can only be written back for what came from one"
+        raise UsageError(message, where=path)
     plan = decode(skeleton)
+    if plan.files and not os.path.isdir(path):
+        message = "the model has data files beside it: name a folder for them, without .onnx"
+        raise UsageError(message, where=path)
     check_sizes(plan, specs)
     model = os.path.join(path, plan.model) if plan.files else path
     _write_rest(model, plan)

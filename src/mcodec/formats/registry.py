@@ -14,7 +14,8 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.errors import FormatError, UsageError
-from mcodec.formats.files import InputFile
+from mcodec.formats import sniff
+from mcodec.formats.sniff import Sniffed
 from mcodec.storage import io_errors, is_url
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Entry:
     suffixes : tuple of str
         The first is the one that is written.
     matches : callable
-        Whether an open file is of this format, by its bytes.
+        Whether a file is of this format, by its bytes.
     holds : callable
         Whether a folder is a model of this format, by the names in it.
     """
@@ -46,74 +47,12 @@ class Entry:
     module: str
     label: str
     suffixes: tuple[str, ...]
-    matches: Callable[[InputFile], bool]
+    matches: Callable[[Sniffed], bool]
     holds: Callable[[Collection[str]], bool] = field(default=lambda _: False)
 
 
-_HDF5_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 _CONTAINER_MAGIC: Final = b"\x89MCD\r\n\x1a\n"
-_PICKLES: Final = (b"\x02", b"\x03", b"\x04", b"\x05")  # protocols
-_SNIFFED: Final = 1 << 16  # bytes of a JSON file that are looked at to tell its format
 _LISTED: Final = 1 << 16  # names of a folder
-
-
-def _begins(*starts: bytes) -> Callable[[InputFile], bool]:
-    return lambda file: file.read(0, max(map(len, starts))).startswith(starts)
-
-
-def _is_hdf5(file: InputFile) -> bool:
-    """Look for the signature at 0, 512, 1024, 2048, ...: what precedes it is the user block."""
-    offset = 0
-    while offset < file.size:
-        if file.read(offset, len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE:
-            return True
-        offset = offset * 2 or 512
-    return False
-
-
-def _is_safetensors(file: InputFile) -> bool:
-    start = file.read(0, 9)
-    return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= file.size - 8
-
-
-def _is_index(of: bytes) -> Callable[[InputFile], bool]:
-    """Tell a JSON file that names shards, by the first ones in it."""
-    return lambda file: (
-        file.path.endswith(".json")
-        and (head := file.read(0, _SNIFFED)).lstrip().startswith(b"{")
-        and b'"weight_map"' in head
-        and of in head
-    )
-
-
-def _is_torch(file: InputFile) -> bool:
-    """Tell a checkpoint: an archive with a pickle in it, the older kind, or some other pickle."""
-    head = file.read(0, 2)
-    return _torch_zip(file) or (head[:1] == b"\x80" and head[1:] in _PICKLES)
-
-
-def _has(*ends: str) -> Callable[[Collection[str]], bool]:
-    return lambda names: any(name.endswith(ends) for name in names)
-
-
-def _zip_holds(test: Callable[[str], bool]) -> Callable[[InputFile], bool]:
-    """Tell a zip archive by the names in its directory; a damaged one is told by its own name."""
-
-    def matches(file: InputFile) -> bool:
-        if file.read(0, 2) != b"PK":
-            return False
-        import zipfile
-
-        try:
-            with zipfile.ZipFile(file.path) as archive:
-                return any(test(name) for name in archive.namelist())
-        except (zipfile.BadZipFile, OSError, ValueError, LookupError, NotImplementedError):
-            return False
-
-    return matches
-
-
-_torch_zip = _zip_holds(lambda name: name.endswith("/data.pkl"))
 _KERAS_MEMBERS: Final = frozenset({"config.json", "model.weights.h5"})
 
 # In this order files are tried: a tensor's bytes may look like HDF5 after a user block. ONNX has
@@ -123,34 +62,34 @@ FORMATS: Final[dict[str, Entry]] = {
         "mcodec.formats.safetensors",
         "safetensors",
         (".safetensors", ".safetensors.index.json"),
-        lambda file: _is_safetensors(file) or _is_index(b'.safetensors"')(file),
-        _has(".safetensors", ".safetensors.index.json"),
+        lambda seen: sniff.is_safetensors(seen) or sniff.is_index(b'.safetensors"')(seen),
+        sniff.has(".safetensors", ".safetensors.index.json"),
     ),
     "keras": Entry(
         "mcodec.formats.keras",
         "Keras",
         (".keras",),
-        _zip_holds(_KERAS_MEMBERS.__contains__),
+        sniff.holds(_KERAS_MEMBERS.__contains__),
         _KERAS_MEMBERS.issubset,
     ),
     "keras_shards": Entry(
         "mcodec.formats.keras_shards",
         "sharded Keras weights",
         (".weights.json",),
-        _is_index(b'.weights.h5"'),
-        _has(".weights.json"),
+        sniff.is_index(b'.weights.h5"'),
+        sniff.has(".weights.json"),
     ),
     "torch": Entry(
         "mcodec.formats.torch",
         "PyTorch",
         (".pt", ".pth", ".bin", ".ckpt", ".pt.tar", ".pth.tar"),
-        _is_torch,
+        sniff.is_pickled,
     ),
-    "npz": Entry("mcodec.formats.npz", "npz", (".npz",), _zip_holds(lambda n: n.endswith(".npy"))),
-    "gguf": Entry("mcodec.formats.gguf", "GGUF", (".gguf",), _begins(b"GGUF")),
-    "npy": Entry("mcodec.formats.npy", "npy", (".npy",), _begins(b"\x93NUMPY")),
-    "hdf5": Entry("mcodec.formats.hdf5", "HDF5", (".h5", ".hdf5", ".hdf", ".he5"), _is_hdf5),
-    "onnx": Entry("mcodec.formats.onnx", "ONNX", (".onnx",), lambda _: False, _has(".onnx")),
+    "npz": Entry("mcodec.formats.npz", "npz", (".npz",), sniff.holds(lambda n: n.endswith(".npy"))),
+    "gguf": Entry("mcodec.formats.gguf", "GGUF", (".gguf",), sniff.begins(b"GGUF")),
+    "npy": Entry("mcodec.formats.npy", "npy", (".npy",), sniff.begins(b"\x93NUMPY")),
+    "hdf5": Entry("mcodec.formats.hdf5", "HDF5", (".h5", ".hdf5", ".hdf", ".he5"), sniff.is_hdf5),
+    "onnx": Entry("mcodec.formats.onnx", "ONNX", (".onnx",), lambda _: False, sniff.has(".onnx")),
 }
 
 
@@ -216,11 +155,8 @@ def is_container(path: str | os.PathLike[str]) -> bool:
     name = os.fspath(path)
     if is_url(name) or not os.path.isfile(name):
         return is_url(name)  # model files are never behind a URL
-    file = InputFile(name)
-    try:
-        return _begins(_CONTAINER_MAGIC)(file)
-    finally:
-        file.close()
+    with Sniffed(name) as seen:
+        return seen.head.startswith(_CONTAINER_MAGIC)
 
 
 def open_as(name: str, path: str | os.PathLike[str]) -> TensorSource:
@@ -303,16 +239,14 @@ def _detect(path: str) -> str:
     """Return the format of a file or folder: by what it holds, else by its name."""
     if not is_url(path) and os.path.isdir(path):
         return _detect_folder(path)
-    file = InputFile(path)
-    try:
-        found = next((name for name, entry in FORMATS.items() if entry.matches(file)), None)
-        container = _begins(_CONTAINER_MAGIC)(file)
-    finally:
-        file.close()
-    if container:
-        raise FormatError(
-            "an .mc file is no source: unpack a task of it first", code="source_unknown", where=path
-        )
+    with Sniffed(path) as seen:
+        if seen.head.startswith(_CONTAINER_MAGIC):
+            raise FormatError(
+                "an .mc file is no source: unpack a task of it first",
+                code="source_unknown",
+                where=path,
+            )
+        found = next((name for name, entry in FORMATS.items() if entry.matches(seen)), None)
     return found or _known(path, format_for_suffix(path))  # by its name: its reader will complain
 
 

@@ -144,7 +144,7 @@ def test_a_task_name_is_never_a_path(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["x.onnx", "x.gguf", "x.keras", "x.mc", "x.weights.json"])
 def test_a_name_of_another_format_is_refused(name: str, tmp_path: Path) -> None:
     mcodec.pack({"A": {"w": np.ones(3, np.float32)}}, tmp_path / "one.mc")
-    with pytest.raises(UsageError, match="can only|only what|written"):
+    with pytest.raises(UsageError, match=r"can only|only what|written"):
         mcodec.unpack(tmp_path / "one.mc", out=tmp_path / name)
     assert not (tmp_path / name).exists()
 

@@ -65,7 +65,7 @@ def test_the_name_decides_who_complains(tmp_path: Path, name: str) -> None:
 def test_unknown_file(tmp_path: Path) -> None:
     path = tmp_path / "x.dat"
     path.write_bytes(bytes(100))
-    with pytest.raises(FormatError, match="no model file that mcodec reads") as caught:
+    with pytest.raises(FormatError, match="no model that mcodec reads") as caught:
         open_source(path)
     assert caught.value.code == "source_unknown"
 
@@ -81,13 +81,31 @@ def test_container_is_no_source(tmp_path: Path) -> None:
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InputOutputError, match="no such file"):
         open_source(tmp_path / "missing.h5")
-    with pytest.raises(InputOutputError, match="is a directory"):
-        open_source(tmp_path)
     os.mkfifo(tmp_path / "pipe.h5")
     with pytest.raises(InputOutputError, match="regular"):
         open_source(tmp_path / "pipe.h5")
     with pytest.raises(UsageError, match="download"):
         open_source("https://example.com/model.h5")
+
+
+def test_folders_are_told_by_the_names_in_them(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="no model that mcodec reads") as caught:
+        open_source(tmp_path)
+    assert caught.value.code == "source_unknown"
+    safetensors.numpy.save_file({"w": np.ones(2)}, tmp_path / "model.safetensors")
+    assert list(arrays(tmp_path)) == ["w"]
+
+
+def test_a_key_is_for_checkpoints(tmp_path: Path) -> None:
+    safetensors.numpy.save_file({"w": np.ones(2)}, tmp_path / "x.safetensors")
+    with pytest.raises(UsageError, match="for PyTorch checkpoints"):
+        open_source(tmp_path / "x.safetensors", "model")
+
+
+def test_a_damaged_archive_is_told_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "x.npz").write_bytes(b"PK\x03\x04" + bytes(40))
+    with pytest.raises(FormatError, match="damaged"):
+        open_source(tmp_path / "x.npz")
 
 
 def test_outputs_that_cannot_be_written(tmp_path: Path) -> None:
