@@ -15,7 +15,7 @@ from mcodec.storage import io_errors
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f\\]|\A[A-Za-z]:")  # a drive's name stands first
+_UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f/\\]|\A[A-Za-z]:")  # a drive's name stands first
 _SHOWN: Final = 80  # characters of a name in a message
 _MAX_PART: Final = 255  # bytes of a file's name: what file systems take
 
