@@ -148,7 +148,6 @@ def _sizes(value: Any) -> bool:
 
 
 def _ordered(items: Any = ()) -> tuple[Box, int]:
-    """Python 2 wrote the pairs as a list of lists; later ones set them one by one."""
     _need(type(items) is list or items == (), "an OrderedDict")
     for pair in items:
         _need(type(pair) in (list, tuple) and len(pair) == 2, "an OrderedDict")
@@ -204,7 +203,6 @@ def _layout(name: Any) -> tuple[Box, int]:
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, dtype: str = "") -> tuple[Box, int]:
-    """Check that a tensor lies inside its storage: what sticks out would be foreign memory."""
     _need(isinstance(storage, Storage) and _sizes(size) and _sizes(stride), "a tensor")
     _need(type(offset) is int and 0 <= offset <= MAX_ELEMENTS and len(size) == len(stride), "one")
     if math.prod(size) > MAX_ELEMENTS:
@@ -250,7 +248,7 @@ def _parameter(data: Any, gradient: Any, hooks: Any, state: Any = None) -> tuple
 
 
 def _stateless(state: Any) -> None:
-    """Refuse attributes of a tensor: they may be named like its methods, and take their place."""
+    """Refuse attributes of a tensor: they could take the place of its methods."""
     if state is not None and not (_is_box(state, "dict") and not state.count):
         raise FormatError(
             "it holds a tensor with attributes of its own, which is not taken: save it detached",

@@ -6,17 +6,14 @@ exactly once: so the nodes are a tree, whatever a file says.
 
 from __future__ import annotations
 
-import base64
-import math
-import re
-import struct
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from mcodec.errors import FormatError
 from mcodec.formats.base import read_skeleton
 from mcodec.formats.torch_dtypes import GRADIENTS, LAYOUTS, OPAQUE, SIZES, spec_dtype
+from mcodec.formats.torch_values import Value, is_text, load_value
 from mcodec.limits import (
     MAX_DIMENSIONS,
     MAX_ELEMENTS,
@@ -31,15 +28,6 @@ if TYPE_CHECKING:
 FORMAT: Final = "torch"
 MAPPINGS: Final = ("dict", "OrderedDict", "Counter")
 SEQUENCES: Final = ("list", "tuple", "set", "size")
-_INTEGER: Final = re.compile(r"-?[0-9]{1,620}\Z")  # 255 bytes: what a pickle can say
-_DEVICE: Final = re.compile(r"[a-z]{1,32}(:[0-9]{1,3})?\Z")
-
-
-class Value(msgspec.Struct, tag_field="kind", tag="value", forbid_unknown_fields=True):
-    """A value that JSON has no form for, as text."""
-
-    type: str
-    text: str
 
 
 class Sequence(msgspec.Struct, tag_field="kind", tag="sequence", forbid_unknown_fields=True):
@@ -160,9 +148,8 @@ def children(node: Node) -> Iterator[int]:
 def _check(node: Node, names: dict[str, Tensor]) -> None:
     match node:
         case str():
-            _need(_is_text(node), "text that is no Unicode")
+            _need(is_text(node), "text that is no Unicode")
         case Value():
-            _need(node.type in VALUES, f"a value of type {node.type[:40]!r}")
             load_value(node)
         case Sequence():
             _need(node.type in SEQUENCES, f"a sequence of type {node.type[:40]!r}")
@@ -185,7 +172,7 @@ def _check(node: Node, names: dict[str, Tensor]) -> None:
 def _check_tensor(node: Tensor, names: dict[str, Tensor]) -> None:
     shown = repr(node.name[:80])
     _need(node.name not in names, f"the tensor {shown} twice")
-    _need(_is_text(node.name), f"a name that is no Unicode: {shown}")
+    _need(is_text(node.name), f"a name that is no Unicode: {shown}")
     _need(len(node.name.encode()) <= MAX_NAME_BYTES, f"too long a name: {shown}")
     _need(not node.dtype or node.dtype in OPAQUE, f"the tensor {shown} of no dtype")
     if node.same_as is not None:
@@ -208,14 +195,8 @@ def _check_children(node: Node, nodes: list[Node]) -> None:
             _check_keys(node.items, nodes)
         case Mapping():
             _check_keys(node.items[::2], nodes)
-            attributes = None if node.attributes is None else nodes[node.attributes]
-            _need(
-                attributes is None
-                or (isinstance(attributes, Mapping) and attributes.type == "dict"),
-                "attributes that are no dict",
-            )
-            texts = [nodes[key] for key in attributes.items[::2]] if attributes else []
-            _need(all(isinstance(one, str) for one in texts), "attributes without names")
+            if node.attributes is not None:
+                _check_attributes(nodes[node.attributes], nodes)
         case Sparse():
             parts = [nodes[child] for child in node.parts]
             _need(all(isinstance(one, Tensor) for one in parts), "a sparse tensor")
@@ -223,6 +204,12 @@ def _check_children(node: Node, nodes: list[Node]) -> None:
             _need(plain, "a sparse tensor")
         case _:
             pass
+
+
+def _check_attributes(node: Node, nodes: list[Node]) -> None:
+    _need(isinstance(node, Mapping) and node.type == "dict", "attributes that are no dict")
+    names = node.items[::2] if isinstance(node, Mapping) else []
+    _need(all(isinstance(nodes[name], str) for name in names), "attributes without names")
 
 
 def _check_keys(keys: list[int], nodes: list[Node]) -> None:
@@ -238,71 +225,6 @@ def _check_keys(keys: list[int], nodes: list[Node]) -> None:
                 hashed = isinstance(node, Value) and node.type in ("int", "float", "text", "bytes")
                 _need(plain or hashed, "a key that cannot be one")
             _need(parts <= 1000, "a key that cannot be one")
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-# --- leaves ---
-
-VALUES: Final = (
-    "int", "float", "complex", "bytes", "bytearray", "text", "dtype", "device", "layout",
-)  # fmt: skip
-
-
-def dump_value(value: Any) -> Node:
-    """Return the node of a leaf; TypeError if there is none for its type."""
-    kind = type(value)
-    if value is None or kind is bool:
-        return value  # type: ignore[no-any-return]
-    if kind is int:
-        return value if -(1 << 63) <= value < 1 << 63 else Value("int", str(value))
-    if kind is float:
-        return value if math.isfinite(value) else Value("float", struct.pack(">d", value).hex())
-    if kind is complex:
-        return Value("complex", struct.pack(">dd", value.real, value.imag).hex())
-    if kind is str:
-        if _is_text(value):
-            return value  # type: ignore[no-any-return]
-        return Value("text", base64.b64encode(value.encode("utf-8", "surrogatepass")).decode())
-    if kind in (bytes, bytearray):
-        return Value(kind.__name__, base64.b64encode(value).decode())
-    raise TypeError
-
-
-def load_value(node: Value) -> Any:
-    """Return what a leaf's text says; of dtypes, devices and layouts the text itself.
-
-    Raises
-    ------
-    FormatError
-        ``source_invalid`` if it says nothing.
-    """
-    kind, text = node.type, node.text
-    try:
-        match kind:
-            case "int" if _INTEGER.match(text):
-                return int(text)
-            case "float" if len(text) == 16:
-                return struct.unpack(">d", bytes.fromhex(text))[0]
-            case "complex" if len(text) == 32:
-                return complex(*struct.unpack(">dd", bytes.fromhex(text)))
-            case "text":
-                return base64.b64decode(text, validate=True).decode("utf-8", "surrogatepass")
-            case "bytes":
-                return base64.b64decode(text, validate=True)
-            case "bytearray":
-                return bytearray(base64.b64decode(text, validate=True))
-    except (ValueError, struct.error) as error:
-        raise _invalid(f"a damaged value of type {kind}") from error
-    known = {"dtype": text in SIZES, "layout": text in LAYOUTS or text == "strided"}
-    _need(known.get(kind, bool(_DEVICE.match(text))) and kind in (*known, "device"), "a value")
-    return text
 
 
 def check_gradient(node: Tensor | Sparse, dtype: str) -> None:
