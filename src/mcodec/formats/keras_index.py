@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn
 from mcodec.errors import FormatError
 from mcodec.formats.hdf5_guards import invalid, over_limit
 from mcodec.formats.keras_names import check_part
-from mcodec.limits import MAX_JSON_DEPTH, MAX_NAME_BYTES, MAX_SHARD_INDEX, MAX_SHARDS
+from mcodec.limits import MAX_JSON_DEPTH, MAX_KERAS_INDEX, MAX_KERAS_SHARDS, MAX_NAME_BYTES
 
 SUFFIX: Final = ".json"
 _MAX_DIGITS: Final = 32
@@ -54,8 +54,8 @@ def shard_names(data: bytes, name: str) -> list[str]:
             if not isinstance(shard, str):
                 raise invalid(f"the index has no names of files for {path[:_SHOWN]!r}")
             names[shard] = None
-        if len(names) > MAX_SHARDS:
-            raise over_limit(f"the index names more than {MAX_SHARDS} shards")
+        if len(names) > MAX_KERAS_SHARDS:
+            raise over_limit(f"the index names more than {MAX_KERAS_SHARDS} shards")
     for shard in names:
         check_part(shard, shard)
     if name in names:
@@ -73,8 +73,8 @@ def _weight_map(index: Any) -> dict[str, Any]:
 
 
 def _parse(data: bytes) -> Any:
-    if len(data) > MAX_SHARD_INDEX:
-        raise over_limit(f"the index has {len(data)} bytes, over {MAX_SHARD_INDEX}")
+    if len(data) > MAX_KERAS_INDEX:
+        raise over_limit(f"the index has {len(data)} bytes, over {MAX_KERAS_INDEX}")
     try:
         value = json.loads(
             data.decode("utf-8"),

@@ -29,8 +29,8 @@ from mcodec.formats.keras_shards_write import create_keras_shards
 from mcodec.formats.registry import hook
 from mcodec.limits import (
     MAX_FOLDER_FILES,
+    MAX_KERAS_INDEX,
     MAX_MEMBERS_BYTES,
-    MAX_SHARD_INDEX,
     MAX_TENSORS,
     decoded_budget,
 )
@@ -192,8 +192,8 @@ class KerasShardsSource:
 def _read_index(path: str) -> bytes:
     file = InputFile(path)
     try:
-        if file.size > MAX_SHARD_INDEX:
-            raise over_limit(f"the index has {file.size} bytes, over {MAX_SHARD_INDEX}")
+        if file.size > MAX_KERAS_INDEX:
+            raise over_limit(f"the index has {file.size} bytes, over {MAX_KERAS_INDEX}")
         return file.read(0, file.size)
     finally:
         file.close()

@@ -17,7 +17,7 @@ from mcodec.errors import FormatError, McodecError, UsageError
 from mcodec.formats.keras_index import first_shard, shard_names
 from mcodec.formats.keras_shards import facts_keras_shards, folder_keras_shards, inner_keras_shards
 from mcodec.formats.registry import create_sink, open_source
-from mcodec.limits import MAX_SHARDS
+from mcodec.limits import MAX_KERAS_SHARDS
 from mcodec.types import TensorSpec
 from support.models import arrays, copy_model, copy_tensors, dump
 
@@ -171,7 +171,7 @@ BAD: list[tuple[bytes, str]] = [
         )
     ),
     (
-        json.dumps({"weight_map": {"/v": [f"{n}.h5" for n in range(MAX_SHARDS)]}}).encode(),
+        json.dumps({"weight_map": {"/v": [f"{n}.h5" for n in range(MAX_KERAS_SHARDS)]}}).encode(),
         "more than 4096 shards",
     ),
 ]
