@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FIXTURES = Path(__file__).resolve().parents[4] / "shared" / "fixtures"
+deserialize: Any = safetensors.deserialize  # it has no types
 FOREIGN = '{"format":"hdf5","version":1,"text":"\\u00e9 \\"ß\\u0000"}'.encode()
 
 
@@ -145,8 +146,7 @@ def test_dtypes_that_safetensors_lacks_come_back(tmp_path: Path, shape: tuple[in
         assert source.read(index, 0, spec.size).tobytes() == model[spec.name].tobytes()
     assert source.metadata == {}
     source.close()
-    read: Any = safetensors.deserialize  # it has no types
-    library = dict(read(path.read_bytes()))
+    library = dict(deserialize(path.read_bytes()))
     assert library["V3"]["shape"] == [*shape, 3]
     assert bytes(library["complex128"]["data"]) == model["complex128"].tobytes()
 
@@ -215,7 +215,7 @@ def test_values_below_a_byte(tmp_path: Path, tag: str, shape: list[int], spec: T
     path.write_bytes(
         raw({"w": {"dtype": tag, "shape": shape, "data_offsets": [0, spec.nbytes]}}, data)
     )
-    safetensors.deserialize(path.read_bytes())  # the library takes it too
+    deserialize(path.read_bytes())  # the library takes it too
     source = open_source(path)
     assert list(source.tensors) == [spec]
     assert source.read(0, 0, spec.size).tobytes() == data
@@ -242,7 +242,7 @@ def test_shapes_below_a_byte_are_taken_as_the_library_does(tag: str, shape: list
     bits = int(np.prod(shape, dtype=int)) * SUB_BYTE[tag]
     header = {"w": {"dtype": tag, "shape": shape, "data_offsets": [0, bits // 8]}}
     try:
-        safetensors.deserialize(raw(header, b"x" * (bits // 8)))
+        deserialize(raw(header, b"x" * (bits // 8)))
     except safetensors.SafetensorError:
         with pytest.raises(FormatError):
             parse_header(json.dumps(header).encode())
