@@ -1,0 +1,1 @@
+"""Model files through the command, from any format into any other and back."""
