@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mcodec.errors import FormatError, InputOutputError, UsageError
-from mcodec.storage import LocalFile, RemoteFile, atomic_output, is_url, open_bytes
+from mcodec.outputs import atomic_output
+from mcodec.storage import LocalFile, RemoteFile, is_url, open_bytes
 
 
 def write(target: Path | str, text: str = "new", error: BaseException | None = None) -> None:

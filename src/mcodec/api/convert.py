@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mcodec import storage
+from mcodec import outputs
 from mcodec.api import copying, target
 from mcodec.api.progress import Progress, no_progress
 from mcodec.api.sources import open_source
@@ -96,7 +96,7 @@ def convert(
             made.sink.close()
             if check:
                 _compare(model, digests, made, chosen, executor, progress)
-            size = storage.size_of(made.path)
+            size = outputs.size_of(made.path)
     notes = (*model.notes, *made.notes, *_untied(model, made, plan))
     return ConvertReport(
         os.fspath(out), model.format, chosen, len(model.tensors), size, check, notes

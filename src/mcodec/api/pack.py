@@ -14,7 +14,8 @@ from mcodec.codec.plan import Plan, parse_codec, parse_plan
 from mcodec.container.header import LAYOUTS
 from mcodec.engine import workers
 from mcodec.errors import UsageError
-from mcodec.storage import check_output, io_errors
+from mcodec.outputs import check_output
+from mcodec.storage import io_errors
 
 if TYPE_CHECKING:
     import os

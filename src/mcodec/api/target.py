@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mcodec import storage
+from mcodec import outputs
 from mcodec.api import carry
 from mcodec.errors import FormatError, UsageError
 from mcodec.formats import registry
+from mcodec.storage import io_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -108,9 +109,9 @@ def check(plan: Plan, inputs: Iterable[object] = ()) -> None:
     Raises
     ------
     UsageError, InputOutputError
-        As `storage.check_output` and `storage.check_folder`.
+        As `outputs.check_output` and `outputs.check_folder`.
     """
-    (storage.check_folder if plan.folder else storage.check_output)(plan.out, inputs)
+    (outputs.check_folder if plan.folder else outputs.check_output)(plan.out, inputs)
 
 
 @contextmanager
@@ -128,7 +129,7 @@ def create(
     InputOutputError
         It cannot be written.
     """
-    place = storage.atomic_folder if plan.folder else storage.atomic_output
+    place = outputs.atomic_folder if plan.folder else outputs.atomic_output
     with place(plan.out) as temporary:
         notes: list[str] = []
         sink = _create_sink(temporary, plan, specs, metadata, notes)
@@ -166,6 +167,6 @@ def _create_sink(
 def _clear(path: str) -> None:
     """Empty a folder that a sink has begun to fill."""
     if os.path.isdir(path):
-        with storage.io_errors(path):
+        with io_errors(path):
             shutil.rmtree(path)
             os.mkdir(path)

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mcodec import storage
+from mcodec import outputs
 from mcodec.api import target
 from mcodec.api.copying import check_ties, digest
 from mcodec.api.decode import RunDecoder
@@ -92,7 +92,7 @@ def unpack(
     """
     view = View(planes, midpoint, dither)
     if out is not None:
-        storage.check_name(out, [path])
+        outputs.check_name(out, [path])
     with ExitStack() as stack:
         file = stack.enter_context(open_file(path, jobs=1, max_decoded=max_decoded))
         entry = file.entry(task)
@@ -114,7 +114,7 @@ def unpack(
                 done += count
                 progress(done, total)
             made.sink.close()
-            size = storage.size_of(made.path)
+            size = outputs.size_of(made.path)
     exact = view.canonical and all(
         file.reader.manifest.runs[tensor.run].source is None for tensor in entry.tensors
     )

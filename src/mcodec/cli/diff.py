@@ -49,7 +49,8 @@ def command(
 ) -> int:
     """Say what differs between two models, tensor by tensor.
 
-    X and Y are model files of any format, folders of shards, or .mc files. Exit code 1 if anything differs.
+    X and Y are model files of any format, folders of shards, or .mc files. Exit code 1 if anything
+    differs.
     """
     from mcodec.api.diff import diff
     from mcodec.formats.registry import is_container

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 import xxhash
 
-from mcodec import frames, storage
+from mcodec import frames, outputs
 from mcodec.container.header import SIZE, Header
 from mcodec.container.layout import Chunk, group, interleave
 from mcodec.container.rows import EMPTY_HASH, ROW, Row, alignment
@@ -71,7 +71,7 @@ class ContainerWriter:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            temporary = stack.enter_context(storage.atomic_output(self._path))
+            temporary = stack.enter_context(outputs.atomic_output(self._path))
             self._file: IO[bytes] = stack.enter_context(open(temporary, "wb"))
             self._folder = os.path.dirname(temporary)
             self._spool: IO[bytes] = BytesIO()
