@@ -8,6 +8,7 @@ import shutil
 import zipfile
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,6 +56,22 @@ def test_tensors_are_those_of_the_weights(tmp_path: Path) -> None:
     for name, value in expected.items():
         assert found[name].tobytes() == value.tobytes()
         assert found[name].shape == value.shape
+
+
+def test_hard_links_in_the_weights_stay_links(tmp_path: Path) -> None:
+    plain = tmp_path / "a.h5"
+    plain.write_bytes(weights())
+    with h5py.File(plain, "a") as file:
+        file["optimizer/again"] = file["layers/dense/vars/0"]
+        file["optimizer/group"] = file["layers/dense_1"]
+    path = archive(tmp_path / "a.keras", more={WEIGHTS: plain.read_bytes()})
+    one, two = open_source(plain), open_source(path)
+    assert list(two.tensors) == list(one.tensors)
+    assert two.same_as == one.same_as
+    one.close()
+    two.close()
+    copy_model(path, tmp_path / "b.keras")
+    assert contents(tmp_path / "b.keras") == contents(path)
 
 
 def test_a_folder_comes_back_as_a_folder_and_as_a_file(tmp_path: Path) -> None:

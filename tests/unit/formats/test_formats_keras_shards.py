@@ -82,6 +82,19 @@ def test_more_shards_than_are_held_open_are_read_from_threads(tmp_path: Path) ->
     source.close()
 
 
+def test_hard_links_in_a_shard_stay_links(tmp_path: Path) -> None:
+    path, out = sharded(tmp_path / "a"), tmp_path / "b"
+    with h5py.File(path / shard(1), "a") as file:
+        file["again"] = file["layers/dense_1/vars/0"]
+    source, one = open_source(path), open_source(path / shard(1))
+    assert source.same_as == {index + 1: first + 1 for index, first in one.same_as.items()}
+    one.close()
+    out.mkdir()
+    copy_tensors(source, out)
+    source.close()
+    assert same_files(path, out)
+
+
 def test_facts_notes_and_what_is_not_carried(tmp_path: Path) -> None:
     path = sharded(tmp_path / "a")
     (path / "config.json").write_text("{}")
