@@ -31,6 +31,7 @@ MAX_SOURCE_OBJECTS: Final = 1 << 20
 MAX_SOURCE_DEPTH: Final = 256
 MAX_SOURCE_HEADER: Final = 100_000_000
 MAX_SOURCE_MARKS: Final = 8 * MAX_TENSORS  # values of a JSON text: objects, lists, what follows
+MAX_SOURCE_PAIRS: Final = 5 * MAX_TENSORS  # of keys and values: 4 a tensor, and metadata
 MAX_SHARDS: Final = 1 << 14  # files of a safetensors set
 MAX_SHARD_HEADERS: Final = 256 * MIB  # of all of them
 MAX_INDEX_BYTES: Final = 64 * MIB  # of a set's index

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.errors import FormatError
-from mcodec.limits import MAX_SOURCE_MARKS
+from mcodec.limits import MAX_SOURCE_MARKS, MAX_SOURCE_PAIRS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,11 +100,12 @@ class StrictJson:
         }
 
     def _check_marks(self, data: bytes) -> None:
-        """Count what begins a value: an empty list of 3 bytes takes 64 in memory."""
-        if len(data) <= MAX_SOURCE_MARKS:
+        """Count what begins a value: an empty list of 3 bytes takes 64 in memory, a pair 300."""
+        if len(data) <= min(MAX_SOURCE_MARKS, MAX_SOURCE_PAIRS):
             return
         bare = _STRING.sub(b"", data)
-        if sum(map(bare.count, _MARKS)) > MAX_SOURCE_MARKS:
+        marks = sum(map(bare.count, _MARKS))
+        if marks > MAX_SOURCE_MARKS or bare.count(b":") > MAX_SOURCE_PAIRS:
             raise FormatError(f"{self._what} has too many values", code="limit_exceeded")
 
     def _unique(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:

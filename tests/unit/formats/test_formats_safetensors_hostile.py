@@ -145,7 +145,10 @@ def test_limits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         patch.setattr(safetensors_json, "MAX_SOURCE_MARKS", 5)
         assert refused(folder, "too many values").code == "limit_exceeded"
         patch.setattr(safetensors_json, "MAX_SOURCE_MARKS", 7)
-        text = b'{"x":"[{,,,,,,,\\"[[","weight_map":{"a":"m-1.safetensors"}}'
+        patch.setattr(safetensors_json, "MAX_SOURCE_PAIRS", 2)
+        assert refused(folder, "too many values").code == "limit_exceeded"
+        patch.setattr(safetensors_json, "MAX_SOURCE_PAIRS", 3)
+        text = b'{"x":"[{,:::,,,,,\\"[[","weight_map":{"a":"m-1.safetensors"}}'
         assert parse_index("i.json", text).places == {"a": ONE}
     with monkeypatch.context() as patch:
         patch.setattr("mcodec.formats.safetensors.MAX_SHARD_HEADERS", 150)
