@@ -81,6 +81,7 @@ class Archive:
         records = {key: f"{folder}/data/{key}" for key in scan.storages}
         for storage in scan.storages.values():
             _check_record(archive, records[storage.key], storage)
+        _check_order(archive, f"{folder}/byteorder", scan)
         if f"{folder}/{CARRIED}" in archive.members:
             self.carried = archive.read(f"{folder}/{CARRIED}", MAX_MEMBER_BYTES)
         if f"{folder}/{DTYPES}" in archive.members:
@@ -156,6 +157,17 @@ def _check_record(archive: ZipDirectory, record: str, storage: Storage) -> None:
     if info.file_size != storage.nbytes:
         raise _invalid(
             f"the record {record!r} has {info.file_size} bytes, its storage {storage.nbytes}"
+        )
+
+
+def _check_order(archive: ZipDirectory, record: str, scan: Scan) -> None:
+    """Refuse what torch gets wrong: it turns the bytes of storages round only if they are typed."""
+    if record not in archive.members or archive.read(record, 16) == b"little":
+        return
+    if any(storage.untyped for storage in scan.storages.values()):
+        raise FormatError(
+            "it is big-endian, and holds tensors of dtypes that torch does not turn round",
+            code="source_refused",
         )
 
 

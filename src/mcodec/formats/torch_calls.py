@@ -202,7 +202,9 @@ def _layout(name: Any) -> tuple[Box, int]:
     return Box(text), 0
 
 
-def _tensor(storage: Any, offset: Any, size: Any, stride: Any, dtype: str = "") -> tuple[Box, int]:
+def _tensor(
+    storage: Any, offset: Any, size: Any, stride: Any, *, dtype: str = ""
+) -> tuple[Box, int]:
     _need(isinstance(storage, Storage) and _sizes(size) and _sizes(stride), "a tensor")
     _need(type(offset) is int and 0 <= offset <= MAX_ELEMENTS and len(size) == len(stride), "one")
     if math.prod(size) > MAX_ELEMENTS:
@@ -221,10 +223,6 @@ def _flags(gradient: Any, hooks: Any, metadata: Any) -> None:
     _need(hooks is None or (_is_box(hooks, ORDERED, "dict") and not hooks.count), "hooks")
 
 
-def _tensor1(storage: Any, offset: Any, size: Any, stride: Any) -> tuple[Box, int]:
-    return _tensor(storage, offset, size, stride)
-
-
 def _tensor2(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> tuple[Box, int]:
     _need(2 <= len(rest) <= 3, "a tensor")
     _flags(rest[0], rest[1], rest[2] if len(rest) == 3 else None)
@@ -237,7 +235,7 @@ def _tensor3(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> t
     _flags(rest[0], rest[1], rest[3] if len(rest) == 4 else None)
     dtype = rest[2].text.removeprefix("torch.") if isinstance(rest[2], Name) else ""
     _need(dtype in SIZES, "a tensor")
-    return _tensor(storage, offset, size, stride, dtype)
+    return _tensor(storage, offset, size, stride, dtype=dtype)
 
 
 def _parameter(data: Any, gradient: Any, hooks: Any, state: Any = None) -> tuple[Box, int]:
@@ -276,7 +274,7 @@ def _sparse(layout: Any, data: Any) -> tuple[Box, int]:
 
 
 _REBUILDS: Final[dict[str, Callable[..., tuple[Any, int]]]] = {
-    "torch._utils._rebuild_tensor": _tensor1,
+    "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor2,
     "torch._utils._rebuild_tensor_v3": _tensor3,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -28,7 +29,7 @@ _LISTED: Final = 12  # keys in a message
 _NODE_BYTES: Final = 16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Visit:
     """An object to be visited: its name, its depth, and where its index is to be noted."""
 
@@ -103,34 +104,43 @@ class Walk:
             raise FormatError(f"it holds {fault}", code="limit_exceeded")
 
     def _node(self, visit: _Visit) -> tuple[Node, list[_Visit]]:
+        value, kind = visit.value, type(visit.value)
+        if kind in _SEQUENCES:
+            return self._sequence(visit, _SEQUENCES[kind])
+        if kind in _MAPPINGS:
+            return self._mapping(visit, _MAPPINGS[kind])
+        if kind.__module__ == "builtins":
+            with contextlib.suppress(TypeError):
+                return dump_value(value), []
+        return self._of_torch(visit)
+
+    def _of_torch(self, visit: _Visit) -> tuple[Node, list[_Visit]]:
         import torch
 
         value, kind = visit.value, type(visit.value)
         if isinstance(value, torch.Tensor):
             return self._tensor(visit)
-        if kind in _MAPPINGS:
-            return self._mapping(visit, _MAPPINGS[kind])
-        if kind in _SEQUENCES or kind is torch.Size:
-            items: list[int] = []
-            inside = [
-                _Visit(item, join(visit.name, index), visit.depth + 1, items)
-                for index, item in enumerate(value)
-            ]
-            return Sequence(_SEQUENCES.get(kind, "size"), items), inside
-        if kind in (torch.dtype, torch.layout):
-            text = str(value).removeprefix("torch.")
-            if kind is torch.layout or text in SIZES:
-                return Value(kind.__name__, text), []
-        elif kind is torch.device:
+        if kind is torch.Size:
+            return self._sequence(visit, "size")
+        text = str(value).removeprefix("torch.") if kind in (torch.dtype, torch.layout) else ""
+        if kind is torch.layout or text in SIZES:
+            return Value(kind.__name__, text), []
+        if kind is torch.device:
             return Value("device", str(value)), []
-        try:
-            return dump_value(value), []
-        except TypeError:
-            raise FormatError(
-                f"it holds {kind.__module__}.{kind.__qualname__} at {visit.name[:80]!r}, which is"
-                " not taken",
-                code="source_refused",
-            ) from None
+        raise FormatError(
+            f"it holds {kind.__module__}.{kind.__qualname__} at {visit.name[:80]!r}, which is"
+            " not taken",
+            code="source_refused",
+        )
+
+    def _sequence(self, visit: _Visit, kind: str) -> tuple[Node, list[_Visit]]:
+        items: list[int] = []
+        depth = visit.depth + 1
+        inside = [
+            _Visit(item, join(visit.name, index), depth, items)
+            for index, item in enumerate(visit.value)
+        ]
+        return Sequence(kind, items), inside
 
     def _mapping(self, visit: _Visit, kind: str) -> tuple[Node, list[_Visit]]:
         items: list[int] = []
