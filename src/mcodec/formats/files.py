@@ -140,10 +140,18 @@ class TensorFile:
     specs : sequence of TensorSpec
     offsets : sequence of int
         Where each tensor's first byte lies in the file.
+    same_as : mapping of int to int, optional
+        Tensors that share another's place; what is written to them is not kept.
     """
 
-    def __init__(self, path: str, specs: Sequence[TensorSpec], offsets: Sequence[int]) -> None:
-        self.same_as: Mapping[int, int] = {}
+    def __init__(
+        self,
+        path: str,
+        specs: Sequence[TensorSpec],
+        offsets: Sequence[int],
+        same_as: Mapping[int, int] | None = None,
+    ) -> None:
+        self.same_as: Mapping[int, int] = same_as or {}
         self.notes: Sequence[str] = ()
         self._path = path
         self._specs = specs
@@ -166,6 +174,8 @@ class TensorFile:
         spec = self._specs[index]
         if offset < 0 or offset + len(view) > spec.nbytes:
             raise UsageError(f"bytes past the end of tensor {spec.name!r}", where=self._path)
+        if index in self.same_as:
+            return
         place = self._offsets[index] + offset
         while view:
             with io_errors(self._path):

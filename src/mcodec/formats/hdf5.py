@@ -9,18 +9,21 @@ path without the leading slash. Nothing in the file is ever executed or deserial
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import numpy as np
-from h5py import h5o
+from h5py import h5a, h5g, h5o
 
 from mcodec.errors import McodecError
 from mcodec.formats.files import InputFile
 from mcodec.formats.hdf5_chunks import element_dtype
+from mcodec.formats.hdf5_facts import facts_hdf5
 from mcodec.formats.hdf5_file import open_fid
-from mcodec.formats.hdf5_guards import border
+from mcodec.formats.hdf5_guards import border, invalid
 from mcodec.formats.hdf5_heap import GlobalHeaps
 from mcodec.formats.hdf5_order import ModelOrder
+from mcodec.formats.hdf5_plain import METADATA_KEY, inner_hdf5, own_text
 from mcodec.formats.hdf5_read import Reader, open_reader
 from mcodec.formats.hdf5_skeleton import (
     FORMAT,
@@ -42,11 +45,12 @@ from mcodec.types import numpy_dtype
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from h5py import h5f
     from numpy.typing import NDArray
 
     from mcodec.types import TensorSpec
 
-__all__ = ["Hdf5Source", "create_hdf5", "open_hdf5"]
+__all__ = ["Hdf5Source", "create_hdf5", "facts_hdf5", "inner_hdf5", "open_hdf5"]
 
 _KEPT: Final = 4  # datasets that are open at a time, beside those that lie in one piece
 
@@ -74,10 +78,8 @@ class Hdf5Source:
     """An HDF5 file that is open for reading."""
 
     format = FORMAT
-    metadata: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, file: InputFile) -> None:
-        self.same_as: Mapping[int, int] = {}
         self.notes: Sequence[str] = ()
         self._file = file
         self._lock = threading.Lock()
@@ -89,11 +91,13 @@ class Hdf5Source:
             reader = ValueReader(self._fid, file.size, self._heaps)
             self._found = Walker(self._fid, file.size, reader).walk()
             names = ModelOrder(self._fid, self._found, reader).names()
+            self.metadata: Mapping[str, str] = _metadata(self._fid, reader)
         except BaseException:
             self._fid.close()
             raise
         self._places = [self._found.tensors[name] for name in names]
         self.tensors: Sequence[TensorSpec] = [place.spec for place in self._places]
+        self.same_as: Mapping[int, int] = _same_as(names, self._found.first)
 
     def skeleton(self) -> bytes:
         """Return the JSON of everything but the tensors."""
@@ -106,15 +110,16 @@ class Hdf5Source:
         if node.what == "link":
             return Link(path=node.path, target=node.target)
         oid = h5o.open(self._fid, f"/{node.path}".encode())
+        order = attribute_order(oid)
         common: dict[str, Any] = {
             "path": node.path,
-            "attributes": reader.attributes(oid, node.path),
-            "attribute_order": attribute_order(oid),
+            "attributes": reader.attributes(oid, node.path, order),
+            "attribute_order": order,
         }
         match node.what:
             case "group":
-                order = oid.get_create_plist().get_link_creation_order()
-                return Group(link_order=order, **common)
+                link_order = oid.get_create_plist().get_link_creation_order()
+                return Group(link_order=link_order, **common)
             case "tensor":
                 return Tensor(type=reader.table.add(self._found.tensors[node.path].kind), **common)
             case "dataset":
@@ -123,6 +128,7 @@ class Hdf5Source:
 
     def read(self, index: int, start: int, stop: int) -> NDArray[np.generic]:
         """Return elements [start, stop) of tensor `index`."""
+        index = self.same_as.get(index, index)
         place = self._places[index]
         dtype = numpy_dtype(place.spec.dtype)
         out: NDArray[np.generic] = np.empty(stop - start, dtype)
@@ -151,3 +157,23 @@ class Hdf5Source:
             if self._fid.valid:
                 self._fid.close()
         self._file.close()
+
+
+def _same_as(names: Sequence[str], first: Mapping[str, str]) -> dict[int, int]:
+    """Return the tensors that come after another name of theirs, and where that one is."""
+    seen: dict[str, int] = {}
+    places = enumerate(seen.setdefault(first.get(name, name), i) for i, name in enumerate(names))
+    return {index: place for index, place in places if place != index}
+
+
+def _metadata(fid: h5f.FileID, reader: ValueReader) -> dict[str, str]:
+    """Return the metadata that mcodec wrote into a file (spec/skeletons.md, section 2)."""
+    root = h5g.open(fid, b"/")
+    if not h5a.exists(root, METADATA_KEY.encode()):
+        return {}
+    text = own_text(reader.attribute(root, METADATA_KEY.encode(), ""), reader.table.types)
+    try:
+        return msgspec.json.decode(text or "", type=dict[str, str])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise invalid(f"the attribute {METADATA_KEY} is invalid ({reason})") from error

@@ -127,7 +127,11 @@ def link_name(raw: bytes) -> str:
 
 def child_path(parent: str, name: str) -> str:
     """Join a group's path and a link's name, within the limits on depth and length."""
-    path = f"{parent}/{name}" if parent else name
+    return check_path(f"{parent}/{name}" if parent else name)
+
+
+def check_path(path: str) -> str:
+    """Return a path if it is within the limits on depth and length."""
     if path.count("/") >= MAX_SOURCE_DEPTH:
         raise over_limit(f"groups are nested deeper than {MAX_SOURCE_DEPTH}")
     if len(path.encode()) > MAX_NAME_BYTES:

@@ -8,6 +8,7 @@ wherever it lies, and walked here first.
 
 from __future__ import annotations
 
+from heapq import nlargest
 from typing import TYPE_CHECKING, Final
 
 from mcodec.formats.hdf5_guards import invalid, over_limit
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from mcodec.formats.files import InputFile
 
 _SIGNATURE: Final = b"GCOL\x01\x00\x00\x00"  # with the version, and the zeros after it
-_WINDOW: Final = 1 << 22  # bytes that are searched at a time
+_WINDOW: Final = 1 << 17  # bytes that are searched at a time: they stay in the processor's cache
 _HEADER: Final = 16  # bytes of a collection's header, and of an object's
 _INDEX_BYTES: Final = 4  # of an object's index in a descriptor
 _MOST_LARGE: Final = 64  # objects that are counted one by one
@@ -48,7 +49,9 @@ class GlobalHeaps:
         self._address_bytes = address_bytes
         self._length_bytes = length_bytes
         self.descriptor_bytes = 4 + address_bytes + _INDEX_BYTES  # length, address, index
-        self._sizes: dict[tuple[int, int], int] | None = None  # (address, index) -> bytes
+        # The largest objects, the largest first: bytes, address, index.
+        self._largest: list[tuple[int, int, int]] | None = None
+        self._named: dict[tuple[int, int], int] = {}  # (address, index) -> how often it is named
 
     def check(self, count: int) -> None:
         """Make sure that `count` values of any length can be read from the heaps.
@@ -59,12 +62,15 @@ class GlobalHeaps:
             ``source_invalid`` if a heap breaks the rules, ``limit_exceeded`` if the values could
             be far more than is stored.
         """
-        if self._sizes is None:
-            self._sizes = self._scan()
-        if count * max(self._sizes.values(), default=0) > MAX_ATTRIBUTE_BYTES:
-            self._check_references(self._sizes, count)
+        if self._largest is None:
+            objects = ((size, *key) for key, size in self._scan().items())
+            self._largest = nlargest(_MOST_LARGE + 1, objects)
+        large = [one for one in self._largest if count * one[0] > MAX_ATTRIBUTE_BYTES]
+        if large:
+            self._check_references(large)
 
     def _scan(self) -> dict[tuple[int, int], int]:
+        """Return the bytes of all objects, by address and index."""
         sizes: dict[tuple[int, int], int] = {}
         end = 0
         for offset in self._find(_SIGNATURE):
@@ -95,14 +101,15 @@ class GlobalHeaps:
                 yield index, length
             place += taken
 
-    def _check_references(self, sizes: dict[tuple[int, int], int], count: int) -> None:
+    def _check_references(self, large: list[tuple[int, int, int]]) -> None:
         """Count how often the large objects are named; each is once in a file that is honest."""
-        large = [(size, *key) for key, size in sizes.items() if count * size > MAX_ATTRIBUTE_BYTES]
         total = 0
-        for size, address, index in sorted(large, reverse=True)[:_MOST_LARGE]:
-            descriptor = address.to_bytes(self._address_bytes, "little")
-            descriptor += index.to_bytes(_INDEX_BYTES, "little")
-            total += size * sum(1 for _ in self._find(descriptor))
+        for size, address, index in large[:_MOST_LARGE]:
+            if (address, index) not in self._named:
+                descriptor = address.to_bytes(self._address_bytes, "little")
+                descriptor += index.to_bytes(_INDEX_BYTES, "little")
+                self._named[address, index] = sum(1 for _ in self._find(descriptor))
+            total += size * self._named[address, index]
         if total > MAX_ATTRIBUTE_BYTES or len(large) > _MOST_LARGE:
             raise over_limit("strings or sequences of any length are too large together")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from h5py import h5a, h5f, h5g
 
 from mcodec.formats.hdf5_types import String
+from mcodec.limits import MAX_SOURCE_DEPTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,12 +38,11 @@ class ModelOrder:
         self._found = found
         self._reader = reader
         self._groups = {node.path for node in found.nodes if node.what == "group"}
+        self._links = {node.path: node.target for node in found.nodes if node.what == "link"}
 
     def names(self) -> list[str]:
         """Return the paths of all tensors: by layers, then the optimizer's, then the others."""
-        first = {node.path: node.target for node in self._found.nodes if node.what == "link"}
-        named = (first.get(path, path) for path in self._named())
-        named = (path for path in named if path in self._found.tensors)
+        named = (path for path in self._named() if path in self._found.tensors)
         return list(dict.fromkeys((*named, *self._found.tensors)))
 
     def _named(self) -> Iterator[str]:
@@ -58,7 +58,7 @@ class ModelOrder:
 
     def _texts(self, group: str, name: str) -> list[str]:
         """Return a list of names; Keras cuts long ones into name0, name1, ... without a gap."""
-        if group not in self._groups:
+        if not self._is_group(group):
             return []
         oid = h5g.open(self._fid, f"/{group}".encode())
         if h5a.exists(oid, name.encode()):
@@ -69,6 +69,18 @@ class ModelOrder:
             texts += self._attribute(oid, f"{name}{part}", group)
             part += 1
         return texts
+
+    def _is_group(self, path: str) -> bool:
+        """Tell whether a path leads to a group that the walk has met, perhaps through links."""
+        if path in self._groups:
+            return True
+        if not self._links or path.count("/") >= MAX_SOURCE_DEPTH:
+            return False
+        found = ""
+        for name in path.split("/"):
+            found = f"{found}/{name}" if found else name
+            found = self._links.get(found, found)
+        return found in self._groups
 
     def _attribute(self, oid: h5g.GroupID, name: str, group: str) -> list[str]:
         value = self._reader.attribute(oid, name.encode(), group)

@@ -13,7 +13,17 @@ import msgspec
 from mcodec.errors import FormatError
 from mcodec.formats.base import read_skeleton
 from mcodec.formats.hdf5_guards import child_path, invalid, link_name, over_limit
-from mcodec.formats.hdf5_types import MAX_RANK, REFERENCE, Sequence, Type, is_variable, lies_in_heap
+from mcodec.formats.hdf5_types import (
+    MAX_NESTING,
+    MAX_RANK,
+    REFERENCE,
+    Array,
+    Compound,
+    Sequence,
+    Type,
+    is_variable,
+    lies_in_heap,
+)
 from mcodec.limits import MAX_ELEMENTS, MAX_SOURCE_OBJECTS
 
 FORMAT: Final = "hdf5"
@@ -132,6 +142,8 @@ def decode(data: bytes) -> Skeleton:
 def _check(skeleton: Skeleton) -> None:
     if len(skeleton.objects) > MAX_SOURCE_OBJECTS:
         raise over_limit(f"the skeleton has more than {MAX_SOURCE_OBJECTS} objects")
+    for kind in skeleton.types:
+        _check_nesting(kind, 0)
     first = skeleton.objects[0] if skeleton.objects else None
     if not isinstance(first, Group) or first.path:
         raise invalid("the skeleton does not begin with the root group")
@@ -150,6 +162,18 @@ def _check(skeleton: Skeleton) -> None:
         seen.add(item.path)
         if isinstance(item, Group):
             groups.add(item.path)
+
+
+def _check_nesting(kind: Type, depth: int) -> None:
+    """Refuse what is nested too deep before anything else looks into it."""
+    if depth > MAX_NESTING:
+        raise invalid(f"the skeleton has a datatype nested deeper than {MAX_NESTING}")
+    match kind:
+        case Compound():
+            for member in kind.members:
+                _check_nesting(member.type, depth + 1)
+        case Array() | Sequence():
+            _check_nesting(kind.base, depth + 1)
 
 
 def _check_path(path: str, groups: set[str]) -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from h5py import h5t
 
-from mcodec.formats.hdf5_guards import check_element, invalid, name_text, refused
+from mcodec.formats.hdf5_guards import check_element, invalid, name_text, over_limit, refused
 from mcodec.formats.hdf5_types import (
+    MAX_NESTING,
     MAX_RANK,
     Array,
     Compound,
@@ -23,11 +24,11 @@ from mcodec.formats.hdf5_types import (
     String,
     Type,
 )
+from mcodec.limits import MAX_TYPE_MEMBERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_MAX_NESTING: Final = 8
 _ORDERS: Final[dict[int, Order]] = {h5t.ORDER_LE: "little", h5t.ORDER_BE: "big"}
 _ORDER_IDS: Final = {name: code for code, name in _ORDERS.items()}
 # Types that h5py can only copy, not put together.
@@ -52,8 +53,8 @@ def describe(tid: h5t.TypeID, path: str, depth: int = 0) -> Type:
         skeleton cannot say: times, region references, odd byte orders.
     """
     check_element(tid.get_size(), path)
-    if depth > _MAX_NESTING:
-        raise refused(f"{path!r} has a datatype nested deeper than {_MAX_NESTING}")
+    if depth > MAX_NESTING:
+        raise refused(f"{path!r} has a datatype nested deeper than {MAX_NESTING}")
     describer = _DESCRIBERS.get(tid.get_class(), _describe_predefined)
     return describer(tid, path, depth)
 
@@ -109,13 +110,19 @@ def _describe_opaque(tid: h5t.TypeOpaqueID, _path: str, _: int) -> Opaque:
     return Opaque(tid.get_size(), name_text(tid.get_tag()))
 
 
+def _members(tid: h5t.TypeEnumID | h5t.TypeCompoundID, path: str) -> range:
+    count = tid.get_nmembers()
+    if count > MAX_TYPE_MEMBERS:
+        raise over_limit(f"{path!r} has a datatype of more than {MAX_TYPE_MEMBERS} members")
+    return range(count)
+
+
 def _describe_enum(tid: h5t.TypeEnumID, path: str, _: int) -> Enum:
     base = tid.get_super()
     if base.get_class() != h5t.INTEGER:
         raise refused(f"{path!r} has an enumeration of something else than integers")
     members = (
-        (name_text(tid.get_member_name(i)), tid.get_member_value(i))
-        for i in range(tid.get_nmembers())
+        (name_text(tid.get_member_name(i)), tid.get_member_value(i)) for i in _members(tid, path)
     )
     return Enum(_describe_integer(base, path, 0), tuple(members))
 
@@ -127,7 +134,7 @@ def _describe_compound(tid: h5t.TypeCompoundID, path: str, depth: int) -> Compou
             tid.get_member_offset(i),
             describe(tid.get_member_type(i), path, depth + 1),
         )
-        for i in range(tid.get_nmembers())
+        for i in _members(tid, path)
     )
     return Compound(tid.get_size(), tuple(members))
 
@@ -164,8 +171,8 @@ def build(kind: Type, path: str, depth: int = 0) -> h5t.TypeID:
     FormatError
         ``source_invalid`` if there can be no such datatype.
     """
-    if depth > _MAX_NESTING:
-        raise refused(f"{path!r} has a datatype nested deeper than {_MAX_NESTING}")
+    if depth > MAX_NESTING:
+        raise refused(f"{path!r} has a datatype nested deeper than {MAX_NESTING}")
     match kind:
         case Enum():
             tid = h5t.enum_create(_build_integer(kind.base, path))

@@ -12,6 +12,7 @@ from typing import Final, Literal
 import msgspec
 
 MAX_RANK: Final = 32  # dimensions: HDF5's own limit
+MAX_NESTING: Final = 8
 Order = Literal["little", "big"]
 
 

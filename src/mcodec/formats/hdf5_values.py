@@ -10,8 +10,8 @@ from h5py import h5a, h5d, h5r, h5s, h5t
 
 from mcodec.formats.hdf5_chunks import Chunks, is_chunked
 from mcodec.formats.hdf5_guards import Budget, invalid, name_text, over_limit, refused
+from mcodec.formats.hdf5_known import KnownTypes
 from mcodec.formats.hdf5_skeleton import Attribute, Value, element_count
-from mcodec.formats.hdf5_typeids import describe
 from mcodec.formats.hdf5_types import REFERENCE, Sequence, String, Type, is_variable, lies_in_heap
 from mcodec.limits import MAX_SOURCE_OBJECTS
 
@@ -69,17 +69,23 @@ class ValueReader:
 
     def __init__(self, fid: h5f.FileID, file_bytes: int, heaps: GlobalHeaps) -> None:
         self.table = TypeTable()
+        self.types = KnownTypes()
         self._fid = fid
         self._file_bytes = file_bytes
         self._heaps = heaps
         self._budget = Budget()
         self._objects = 0
 
-    def attributes(self, oid: ObjectID, path: str) -> list[Attribute]:
-        """Return all attributes of an object, in HDF5's order."""
+    def attributes(self, oid: ObjectID, path: str, order: int) -> list[Attribute]:
+        """Return all attributes of an object, in HDF5's order; `order`: its `attribute_order`."""
         names: list[bytes] = []
-        index = h5py.h5.INDEX_CRT_ORDER if attribute_order(oid) else h5py.h5.INDEX_NAME
-        h5a.iterate(oid, lambda name, *_: names.append(name), index_type=index)
+        index = h5py.h5.INDEX_CRT_ORDER if order else h5py.h5.INDEX_NAME
+
+        def add(name: bytes, *_: object) -> bool | None:
+            names.append(name)
+            return len(names) > MAX_SOURCE_OBJECTS or None
+
+        h5a.iterate(oid, add, index_type=index)
         self._objects += len(names)
         if self._objects > MAX_SOURCE_OBJECTS:
             raise over_limit(f"the file has more than {MAX_SOURCE_OBJECTS} attributes")
@@ -88,6 +94,7 @@ class ValueReader:
     def attribute(self, oid: ObjectID, raw_name: bytes, path: str) -> Attribute:
         """Return one attribute of an object."""
         name = name_text(raw_name)
+        self._budget.take(len(raw_name))
         aid = h5a.open(oid, raw_name)
         value = self.value(aid, f"{path}@{name}")
         return Attribute(
@@ -101,12 +108,12 @@ class ValueReader:
 
     def type(self, tid: h5t.TypeID, path: str) -> int:
         """Return the index of a datatype of the file."""
-        return self.table.add(describe(tid, path))
+        return self.table.add(self.types.look_up(tid, path).kind)
 
     def value(self, source: Holder, path: str) -> Value:
         """Return what an attribute or a dataset holds."""
         tid = source.get_type()
-        kind = describe(tid, path)
+        kind = self.types.look_up(tid, path).kind
         value = Value(type=self.table.add(kind), shape=shape_of(source.get_space(), path))
         count = element_count(value.shape, path)
         if not count:

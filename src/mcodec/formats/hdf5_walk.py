@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from h5py import h5a, h5d, h5f, h5g, h5l, h5o, h5p, h5t
+from h5py import h5a, h5d, h5f, h5g, h5o, h5p, h5t
 
 from mcodec.errors import FormatError
+from mcodec.formats.hdf5_children import Child, children_of
 from mcodec.formats.hdf5_chunks import chunk_bytes
-from mcodec.formats.hdf5_dtypes import MARKER, little_endian, swap_unit, tensor_dtype
+from mcodec.formats.hdf5_dtypes import MARKER, tensor_dtype
 from mcodec.formats.hdf5_guards import (
     check_creation,
-    check_element,
     check_link,
+    check_path,
     check_stored,
     child_path,
     invalid,
-    link_name,
     over_limit,
     refused,
 )
-from mcodec.formats.hdf5_typeids import describe
 from mcodec.formats.hdf5_types import Opaque, Type
 from mcodec.formats.hdf5_values import ValueReader, shape_of
 from mcodec.limits import MAX_SOURCE_OBJECTS, MAX_TENSORS, decoded_budget
@@ -31,8 +30,6 @@ from mcodec.types import TensorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_DIGITS: Final = re.compile(r"([0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,32 +72,42 @@ class Node:
     target: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Child:
-    """One link of a group: the kind of the link, and where its object lies if it is a hard one."""
-
-    name: str
-    kind: int
-    address: int
-
-
 @dataclass(slots=True)
 class _Frame:
-    """A group that is being walked; `paths` counts the paths below it, those by links included."""
+    """A group that is being walked, and how many paths and tensors were known before it."""
 
     path: str
     address: int
     gid: h5g.GroupID
-    children: Iterator[_Child]
-    paths: int = 1
+    children: Iterator[Child]
+    paths: int
+    tensors: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """An object all of which has been walked: the paths to and below it, and its tensors."""
+
+    paths: int
+    tensors: slice
 
 
 @dataclass(slots=True)
 class Inventory:
-    """All that a walk has found, in its order: groups stand before what is in them."""
+    """All that a walk has found, in its order: groups stand before what is in them.
+
+    Attributes
+    ----------
+    nodes : list of Node
+    tensors : dict of str to TensorPlace
+        By every path that leads to them.
+    first : dict of str to str
+        For further paths of a tensor, by hard links to it or to a group above it: the first one.
+    """
 
     nodes: list[Node] = field(default_factory=list)
     tensors: dict[str, TensorPlace] = field(default_factory=dict)
+    first: dict[str, str] = field(default_factory=dict)
 
 
 class Walker:
@@ -121,7 +128,9 @@ class Walker:
         self._reader = reader
         self._found = Inventory()
         self._first: dict[int, str] = {}  # address -> path
-        self._below: dict[int, int] = {}  # address of a finished object -> paths to and below it
+        self._done: dict[int, _Done] = {}  # by address
+        self._names: list[str] = []  # of the tensors, in the order of the walk
+        self._paths = 0
         self._declared = 0
 
     def walk(self) -> Inventory:
@@ -136,7 +145,7 @@ class Walker:
         address = h5g.get_objinfo(root, b".").objno[0]
         self._first[address] = ""
         self._found.nodes.append(Node("", "group"))
-        frames = [_Frame("", address, root, _children(root, ""))]
+        frames = [self._frame("", address, root)]
         while frames:
             frame = frames[-1]
             child = next(frame.children, None)
@@ -146,65 +155,84 @@ class Walker:
                     frames.append(inner)
                 continue
             frames.pop()
-            self._below[frame.address] = frame.paths
-            if frames:
-                self._count(frames[-1], frame.paths)
+            self._finish(frame.address, frame.paths, frame.tensors)
         return self._found
 
-    def _count(self, frame: _Frame, paths: int) -> None:
-        frame.paths += paths
-        if frame.paths > MAX_SOURCE_OBJECTS:
+    def _frame(self, path: str, address: int, gid: h5g.GroupID) -> _Frame:
+        paths = self._paths
+        self._count(1)
+        return _Frame(path, address, gid, children_of(gid, path), paths, len(self._names))
+
+    def _finish(self, address: int, paths: int, tensors: int) -> None:
+        self._done[address] = _Done(self._paths - paths, slice(tensors, len(self._names)))
+
+    def _count(self, paths: int) -> None:
+        self._paths += paths
+        if self._paths > MAX_SOURCE_OBJECTS:
             raise over_limit(f"the file has more than {MAX_SOURCE_OBJECTS} paths")
 
-    def _visit(self, frame: _Frame, child: _Child) -> _Frame | None:
+    def _visit(self, frame: _Frame, child: Child) -> _Frame | None:
         """Take in one child; a group that is new is returned to be walked."""
         path = child_path(frame.path, child.name)
         check_link(child.kind, path)
         first = self._first.setdefault(child.address, path)
         if first != path:
-            self._alias(frame, path, first, child.address)
+            self._link(path, first, child.address)
             return None
+        paths, tensors = self._paths, len(self._names)
         oid = h5o.open(frame.gid, child.name.encode("utf-8"))
         match oid:
             case h5g.GroupID():
                 self._found.nodes.append(Node(path, "group"))
-                return _Frame(path, child.address, oid, _children(oid, path))
+                return self._frame(path, child.address, oid)
             case h5d.DatasetID():
                 self._found.nodes.append(Node(path, self._dataset(oid, path)))
             case h5t.TypeID():
                 self._found.nodes.append(Node(path, "type"))
             case _:
                 raise invalid(f"{path!r} is no object that HDF5 knows")
-        self._below[child.address] = 1
-        self._count(frame, 1)
+        self._count(1)
+        self._finish(child.address, paths, tensors)
         return None
 
-    def _alias(self, frame: _Frame, path: str, first: str, address: int) -> None:
+    def _link(self, path: str, first: str, address: int) -> None:
         """Take in a further hard link; one to a group that is not finished leads round for ever."""
-        if address not in self._below:
+        done = self._done.get(address)
+        if done is None:
             raise refused(f"{path!r} is a link to {first!r}, a group that it lies in")
         self._found.nodes.append(Node(path, "link", first))
-        self._count(frame, self._below[address])
+        self._count(done.paths)
+        for name in self._names[done.tensors]:
+            again = check_path(path + name[len(first) :])
+            spec = dataclasses.replace(self._found.tensors[name].spec, name=again)
+            self._declare(spec.nbytes)  # each name's bytes may be asked for
+            self._add(dataclasses.replace(self._found.tensors[name], spec=spec))
+            self._found.first[again] = self._found.first.get(name, name)
+
+    def _add(self, place: TensorPlace) -> None:
+        if len(self._names) >= MAX_TENSORS:
+            raise over_limit(f"the file has more than {MAX_TENSORS} tensors")
+        self._names.append(place.spec.name)
+        self._found.tensors[place.spec.name] = place
 
     def _dataset(self, dsid: h5d.DatasetID, path: str) -> str:
         """Check a dataset, and return whether it is a tensor or not."""
         plist = dsid.get_create_plist()
         check_creation(plist, path)
         tid = dsid.get_type()
-        size = check_element(tid.get_size(), path)
+        known = self._reader.types.look_up(tid, path)
+        size = tid.get_size()
         shape = shape_of(dsid.get_space(), path)
         declared = size * math.prod(shape or ()) if shape is not None else 0
         self._check_size(dsid, plist, declared, size, path)
-        kind = describe(tid, path)
-        marker = self._marker(dsid, path) if isinstance(kind, Opaque) else ""
-        dtype = tensor_dtype(kind, marker)
+        dtype = known.dtype
+        if isinstance(known.kind, Opaque):
+            dtype = tensor_dtype(known.kind, self._marker(dsid, path))
         if dtype is None or shape is None:
             return "dataset"
-        if len(self._found.tensors) >= MAX_TENSORS:
-            raise over_limit(f"the file has more than {MAX_TENSORS} tensors")
         spec = TensorSpec(path, dtype, tuple(shape))
         offset = self._offset(dsid, plist, spec)
-        self._found.tensors[path] = TensorPlace(spec, little_endian(kind), swap_unit(kind), offset)
+        self._add(TensorPlace(spec, known.little, known.swap, offset))
         return "tensor"
 
     def _check_size(
@@ -212,7 +240,10 @@ class Walker:
     ) -> None:
         stored = dsid.get_storage_size()
         check_stored(max(declared, chunk_bytes(plist, size)), stored, path)
-        self._declared += declared
+        self._declare(declared)
+
+    def _declare(self, count: int) -> None:
+        self._declared += count
         if self._declared > decoded_budget(self._file_bytes):
             raise FormatError(
                 f"the datasets declare more than {decoded_budget(self._file_bytes)} bytes in all",
@@ -236,34 +267,3 @@ class Walker:
             return ""
         texts = self._reader.attribute(dsid, raw, path).texts
         return texts[0] if len(texts) == 1 else ""
-
-
-def _children(gid: h5g.GroupID, path: str) -> Iterator[_Child]:
-    """Return the links of a group in the order in which people count."""
-    found: list[tuple[bytes, int, int, int | None]] = []
-
-    def add(raw: bytes, info: h5l.LinkInfo) -> bool | None:
-        hard = info.type == h5l.TYPE_HARD
-        order = info.corder if info.corder_valid else None
-        found.append((raw, info.type, int(info.u) if hard else -1, order))
-        return len(found) > MAX_SOURCE_OBJECTS or None  # to raise in here, h5py cannot bear
-
-    # Not h5o.get_info: it visits the indexes of chunks, and crashes on a damaged one (HDF5 2.0.0).
-    gid.links.iterate(add, info=True)
-    if len(found) > MAX_SOURCE_OBJECTS:
-        raise over_limit(f"the group {path!r} has more than {MAX_SOURCE_OBJECTS} links")
-    tracked = all(order is not None for *_, order in found)
-    found.sort(key=lambda link: link[3] or 0)
-    children = [_Child(link_name(raw), kind, at) for raw, kind, at, _ in found]
-    if not tracked:
-        children.sort(key=lambda child: natural_key(child.name))
-    return iter(children)
-
-
-def natural_key(name: str) -> tuple[object, ...]:
-    """Return a key that sorts dense, dense_1, dense_2, dense_10 in this order."""
-    parts = _DIGITS.split(name)
-    numbers = [digits.lstrip("0") for digits in parts[1::2]]
-    # The length of a number stands for its size: int() of endless digits is refused by Python.
-    parts[1::2] = [f"{len(number):05d}{number}" for number in numbers]
-    return (*parts, name)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from h5py import h5a, h5d, h5f, h5g, h5o, h5p, h5s, h5t
 
-from mcodec.errors import FormatError, UsageError
 from mcodec.formats.base import skeleton_format
 from mcodec.formats.files import TensorFile
-from mcodec.formats.hdf5_dtypes import MARKER, is_extension, little_endian, plain_type, tensor_dtype
-from mcodec.formats.hdf5_guards import border, child_path, invalid, link_name
+from mcodec.formats.hdf5_dtypes import little_endian
+from mcodec.formats.hdf5_fit import fit
+from mcodec.formats.hdf5_guards import border
+from mcodec.formats.hdf5_plain import plan_file
 from mcodec.formats.hdf5_skeleton import (
     FORMAT,
-    VERSION,
     Attribute,
     Dataset,
     Group,
@@ -29,8 +29,7 @@ from mcodec.formats.hdf5_skeleton import (
     decode,
 )
 from mcodec.formats.hdf5_typeids import build
-from mcodec.formats.hdf5_types import MAX_RANK, String
-from mcodec.formats.hdf5_values import VARIABLE_BYTES, TypeTable, write_value
+from mcodec.formats.hdf5_values import VARIABLE_BYTES, write_value
 from mcodec.storage import io_errors
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from mcodec.types import TensorSpec
 
 _COMPACT_LIMIT: Final = 64_000  # bytes of an attribute that the oldest object headers can hold
-_MARK_TYPE: Final = String(None, charset=1, padding=0)
 
 
 def create_hdf5(
@@ -52,69 +50,33 @@ def create_hdf5(
     path : str
     specs : sequence of TensorSpec
     skeleton : bytes
-        Of an HDF5 source; without one, tensors become plain datasets at their names.
+        Of an HDF5 source; without one, tensors become plain datasets at their names. One of
+        another format is carried (`hdf5_plain`).
     metadata : mapping of str to str
-        Not used: HDF5 has no place for it.
+        Kept in an attribute of the root, unless the skeleton is of an HDF5 source.
 
     Raises
     ------
     FormatError
-        ``source_invalid`` if the skeleton is damaged, or has a tensor that `specs` lacks.
+        ``source_invalid`` if the skeleton is damaged, or is not of the tensors `specs`.
     UsageError
         A name that cannot be a path in HDF5.
     InputOutputError
         The file cannot be written.
     """
-    own = skeleton_format(skeleton) == FORMAT
-    plan = decode(skeleton) if own else _plain_skeleton(specs)
-    by_name = {spec.name: spec for spec in specs}
-    _check_complete(plan, by_name)
+    notes: list[str] = []
+    if skeleton_format(skeleton) == FORMAT:
+        plan = decode(skeleton)
+    else:
+        plan, notes = plan_file(specs, skeleton, metadata)
+    places = fit(plan, specs)
     with io_errors(path), open(path, "wb"):
         pass  # the system's own words for what is wrong with the path
     with border(path):
-        offsets = _Builder(path, plan, by_name).build()
-    return TensorFile(path, specs, [offsets[spec.name] for spec in specs])
-
-
-def _check_complete(plan: Skeleton, by_name: Mapping[str, TensorSpec]) -> None:
-    known = {item.path for item in plan.objects if isinstance(item, Tensor)}
-    for name in known - by_name.keys():
-        raise invalid(f"the file to write needs the tensor {name!r}, which is not there")
-    for name in by_name.keys() - known:
-        raise invalid(f"the tensor {name!r} has no place in the file that its skeleton describes")
-
-
-def _plain_skeleton(specs: Sequence[TensorSpec]) -> Skeleton:
-    """Describe a file that has nothing but tensors, and the groups that their names need."""
-    table = TypeTable()
-    objects: dict[str, Group | Tensor] = {"": Group(path="")}
-    for spec in specs:
-        try:
-            parent = _add_groups(objects, spec.name)
-        except (FormatError, UnicodeEncodeError) as error:
-            raise UsageError(f"no HDF5 file can hold the name {spec.name!r} ({error})") from error
-        if len(spec.shape) > MAX_RANK:
-            raise UsageError(f"no HDF5 file can hold the {len(spec.shape)} axes of {spec.name!r}")
-        if spec.name in objects or not isinstance(parent, Group):
-            raise UsageError(f"no HDF5 file can hold {spec.name!r} beside the other names")
-        marks = []
-        if is_extension(spec.dtype):
-            marks.append(Attribute(name=MARKER, type=table.add(_MARK_TYPE), texts=[spec.dtype]))
-        index = table.add(plain_type(spec.dtype))
-        objects[spec.name] = Tensor(path=spec.name, type=index, attributes=marks)
-    return Skeleton(VERSION, table.types, list(objects.values()))
-
-
-def _add_groups(objects: dict[str, Group | Tensor], name: str) -> Group | Tensor:
-    """Add the groups above a tensor that are not there, and return the one it lies in."""
-    path = ""
-    parent = objects[path]
-    *above, last = name.split("/")
-    for part in above:
-        path = child_path(path, link_name(part.encode("utf-8")))
-        parent = objects.setdefault(path, Group(path=path))
-    child_path(path, link_name(last.encode("utf-8")))
-    return parent
+        offsets = _Builder(path, plan, {spec.name: spec for spec in specs}).build()
+    sink = TensorFile(path, specs, [offsets[place] for place in places.paths], places.same_as)
+    sink.notes = notes
+    return sink
 
 
 class _Builder:
@@ -195,12 +157,7 @@ class _Builder:
     def _tensor(self, fid: h5f.FileID, item: Tensor) -> int:
         """Create a tensor's dataset, and return where its data goes."""
         spec = self._specs[item.path]
-        kind = self._plan.types[item.type]
-        marks = [a.texts[0] for a in item.attributes if a.name == MARKER and len(a.texts) == 1]
-        dtype = tensor_dtype(kind, *marks)
-        if dtype != spec.dtype:
-            raise invalid(f"the tensor {spec.name!r} is {spec.dtype}, but {dtype} in its skeleton")
-        tid = build(little_endian(kind), item.path)
+        tid = build(little_endian(self._plan.types[item.type]), item.path)
         space = h5s.create_simple(spec.shape) if spec.shape else h5s.create(h5s.SCALAR)
         name = item.path.encode("utf-8")
         plist = _dataset_list(item)

@@ -12,8 +12,8 @@ from h5py import h5d, h5p, h5s, h5t
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcodec.formats.hdf5_children import natural_key
 from mcodec.formats.hdf5_slabs import boxes
-from mcodec.formats.hdf5_walk import natural_key
 from mcodec.formats.registry import open_source
 from support.models import arrays
 from support.strategies import shapes
