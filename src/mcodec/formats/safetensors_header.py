@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 METADATA: Final = "__metadata__"
 FORMAT_KEY: Final = "format"  # transformers refuses metadata without it
+ADDED_FORMAT: Final = "pt"
 ADDED_KEY: Final = "mcodec.added"  # its value is FORMAT_KEY where mcodec added that
 _FIELDS: Final = frozenset({"dtype", "shape", "data_offsets"})
 _MAX_BYTES: Final = (1 << 63) - 1
@@ -58,11 +59,11 @@ class Header:
     @property
     def metadata(self) -> dict[str, str]:
         """What the file says of itself, without what mcodec added."""
-        added = self.words.get(ADDED_KEY)
+        added = (self.words.get(ADDED_KEY), ADDED_FORMAT)
         return {
             key: value
             for key, value in self.words.items()
-            if not key.startswith(OWN_KEYS) and key != added
+            if not key.startswith(OWN_KEYS) and (key, value) != added
         }
 
     @property

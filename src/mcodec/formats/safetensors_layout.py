@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mcodec.errors import FormatError, UsageError
 from mcodec.formats.base import SKELETON_KEY
 from mcodec.formats.safetensors_dtypes import RANKS, TAGS
-from mcodec.formats.safetensors_header import ADDED_KEY, FORMAT_KEY, METADATA, Header
+from mcodec.formats.safetensors_header import ADDED_FORMAT, ADDED_KEY, FORMAT_KEY, METADATA, Header
 from mcodec.formats.standins import DTYPES_KEY, stand_ins
 from mcodec.limits import MAX_DIMENSIONS, MAX_NAME_BYTES, MAX_SOURCE_HEADER
 
@@ -86,7 +86,7 @@ def _words(metadata: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str
     """Return ``__metadata__``: transformers wants a format in it if it is there at all."""
     words = {**metadata, **own}
     if own and FORMAT_KEY not in metadata:
-        words |= {FORMAT_KEY: "pt", ADDED_KEY: FORMAT_KEY}
+        words |= {FORMAT_KEY: ADDED_FORMAT, ADDED_KEY: FORMAT_KEY}
     return dict(sorted(words.items()))
 
 
