@@ -54,6 +54,7 @@ MAX_ONNX_REST: Final = 256 * MIB  # what of an ONNX file is no array
 MAX_ONNX_KEPT: Final = 64 * MIB  # arrays of an ONNX file whose encoding is not the canonical one
 MAX_PICKLE: Final = 128 * MIB  # of a checkpoint: all that is no tensor
 MAX_PICKLE_STEPS: Final = 1 << 23  # instructions and objects of it
+MAX_PICKLE_SHARED: Final = 1 << 16  # visits to lists and dicts that were seen before
 MAX_PICKLE_TEXT: Final = 256 * MIB  # of its skeleton, where things that are shared stand again
 
 

@@ -17,6 +17,7 @@ from mcodec.errors import FormatError, McodecError
 from mcodec.formats.base import read_skeleton
 from mcodec.formats.files import InputFile
 from mcodec.formats.torch_archive import Archive, quiet_torch
+from mcodec.formats.torch_paths import find, free_name, join, key_text
 from mcodec.formats.torch_skeleton import (
     FORMAT,
     Mapping,
@@ -27,7 +28,7 @@ from mcodec.formats.torch_skeleton import (
     read_torch,
 )
 from mcodec.formats.torch_values import Value, load_value
-from mcodec.formats.torch_walk import Walk, find, join, key_text
+from mcodec.formats.torch_walk import Walk
 from mcodec.formats.torch_write import create_torch
 from mcodec.limits import decoded_budget
 from mcodec.types import numpy_dtype
@@ -230,19 +231,8 @@ def facts_torch(skeleton: bytes) -> dict[str, str]:
         if inside:
             stack.extend(reversed(inside))
         else:
-            facts[_free(name, facts)] = _fact(node)
+            facts[free_name(name, facts)] = _fact(node)
     return facts
-
-
-def _free(name: str, facts: MappingType[str, str]) -> str:
-    """Return a name that is not taken: a dot in a key can make two paths alike."""
-    base = name.encode("utf-8", "backslashreplace").decode()
-    count = 1
-    name = base
-    while name in facts:
-        count += 1
-        name = f"{base}#{count}"
-    return name
 
 
 def _fact(node: Node) -> str:

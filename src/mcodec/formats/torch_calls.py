@@ -97,7 +97,6 @@ def storage_of(given: Any, legacy: bool) -> Storage:
     Raises
     ------
     FormatError
-        ``source_invalid``, ``source_refused``.
     """
     if type(given) is not tuple or len(given) != (6 if legacy else 5) or given[0] != "storage":
         raise _invalid("the pickle refers to something that is no storage")
@@ -208,7 +207,7 @@ def _tensor(
     _need(isinstance(storage, Storage) and _sizes(size) and _sizes(stride), "a tensor")
     _need(type(offset) is int and 0 <= offset <= MAX_ELEMENTS and len(size) == len(stride), "one")
     if math.prod(size) > MAX_ELEMENTS:
-        raise FormatError(f"a tensor of {len(size)} axes is too large", code="limit_exceeded")
+        raise FormatError("a tensor has too many elements", code="limit_exceeded")
     last = sum((n - 1) * step for n, step in zip(size, stride, strict=True)) + offset
     if 0 not in size and (last + 1) * SIZES[dtype or storage.dtype] > storage.nbytes:
         raise _invalid(

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from mcodec.errors import FormatError, UsageError
+from mcodec.errors import FormatError
 from mcodec.formats.standins import real_spec
 from mcodec.formats.torch_dtypes import LAYOUTS, OPAQUE, SIZES, spec_dtype
+from mcodec.formats.torch_paths import KINDS, free_name, join
 from mcodec.formats.torch_skeleton import Mapping, Sequence, Sparse, Tensor
-from mcodec.formats.torch_values import Value, dump_value, load_value
+from mcodec.formats.torch_values import Value, dump_value
 from mcodec.limits import (
     MAX_NAME_BYTES,
+    MAX_PICKLE_SHARED,
     MAX_PICKLE_TEXT,
     MAX_SOURCE_DEPTH,
     MAX_SOURCE_OBJECTS,
@@ -23,9 +24,7 @@ from mcodec.types import TensorSpec
 if TYPE_CHECKING:
     from mcodec.formats.torch_skeleton import Node
 
-_MAPPINGS: Final[dict[Any, str]] = {dict: "dict", OrderedDict: "OrderedDict", Counter: "Counter"}
 _SEQUENCES: Final[dict[Any, str]] = {list: "list", tuple: "tuple", set: "set"}
-_LISTED: Final = 12  # keys in a message
 _NODE_BYTES: Final = 16
 
 
@@ -64,6 +63,8 @@ class Walk:
     same_as: dict[int, int] = field(default_factory=dict)
     _names: set[str] = field(default_factory=set)
     _first: dict[tuple[Any, ...], int] = field(default_factory=dict)
+    _entered: set[int] = field(default_factory=set)
+    _shared: int = 0
     _text: int = 0
 
     def run(self, root: Any) -> None:
@@ -87,13 +88,22 @@ class Walk:
             self.nodes.append(node)
             self._account(node, visit)
             if inside:
-                if id(visit.value) in above:
-                    raise FormatError(
-                        f"an object at {visit.name[:80]!r} holds itself", code="source_refused"
-                    )
+                self._enter(visit, above)
                 above.add(id(visit.value))
                 stack.append(_Visit(visit.value, "", 0, [], leave=True))
                 stack.extend(reversed(inside))
+
+    def _enter(self, visit: _Visit, above: set[int]) -> None:
+        """Refuse a circle, and a few lists that hold each other in millions of ways."""
+        own = id(visit.value)
+        if own in above:
+            raise FormatError(
+                f"what lies at {visit.name[:80]!r} holds itself", code="source_refused"
+            )
+        self._shared += own in self._entered
+        self._entered.add(own)
+        if self._shared > MAX_PICKLE_SHARED:
+            raise FormatError("it holds the same objects too often", code="limit_exceeded")
 
     def _account(self, node: Node, visit: _Visit) -> None:
         text = node.text if isinstance(node, Value) else node if isinstance(node, str) else ""
@@ -107,8 +117,8 @@ class Walk:
         value, kind = visit.value, type(visit.value)
         if kind in _SEQUENCES:
             return self._sequence(visit, _SEQUENCES[kind])
-        if kind in _MAPPINGS:
-            return self._mapping(visit, _MAPPINGS[kind])
+        if kind in KINDS:
+            return self._mapping(visit, KINDS[kind])
         if kind.__module__ == "builtins":
             with contextlib.suppress(TypeError):
                 return dump_value(value), []
@@ -205,13 +215,8 @@ class Walk:
         node = Sparse(layout, list(value.shape), parts, coalesced, parameter, gradient)
         return node, inside
 
-    def _unique(self, name: str) -> str:
-        """Return a name that no tensor has yet: a dot in a key can make two paths alike."""
-        base, count = name.encode("utf-8", "backslashreplace").decode(), 1
-        name = base
-        while name in self._names:
-            count += 1
-            name = f"{base}#{count}"
+    def _unique(self, given: str) -> str:
+        name = free_name(given, self._names)
         if len(name.encode()) > MAX_NAME_BYTES:
             raise FormatError(
                 f"the tensor {name[:40]!r}... has too long a name", code="limit_exceeded"
@@ -243,58 +248,3 @@ def _place(value: Any, spec: TensorSpec) -> tuple[Any, ...]:
         value.is_conj(),
         value.is_neg(),
     )
-
-
-def join(name: str, key: Any) -> str:
-    """Return the name of an item."""
-    text = key if isinstance(key, str) else str(key)
-    return f"{name}.{text}" if name else text
-
-
-def key_text(index: int, nodes: list[Node]) -> str:
-    """Return the text of a key that is a node."""
-    node = nodes[index]
-    if isinstance(node, Value):
-        return str(load_value(node))
-    if isinstance(node, Sequence):
-        return f"({', '.join(key_text(item, nodes) for item in node.items)})"
-    return str(node)
-
-
-def find(root: Any, key: str) -> Any:
-    """Return what lies at a dotted path; keys may have dots themselves.
-
-    Raises
-    ------
-    UsageError
-        There is no such thing; the message says what is there.
-    """
-    left = [(root, key)]
-    deepest = (root, key)
-    while left:
-        value, rest = left.pop()
-        if not rest:
-            return value
-        if len(rest) < len(deepest[1]):
-            deepest = (value, rest)
-        found = [
-            (item, rest[len(text) + 1 :])
-            for text, item in _items(value)
-            if rest == text or (text and rest.startswith(f"{text}."))
-        ]
-        left.extend(reversed(found))
-    value, rest = deepest
-    there = [text[:40] for text, _ in _items(value)]
-    shown = ", ".join(map(repr, there[:_LISTED])) + (", ..." if len(there) > _LISTED else "")
-    raise UsageError(
-        f"there is no {rest!r} in the checkpoint's"
-        f" {key[: len(key) - len(rest)].rstrip('.') or 'top'!r}; it has {shown or 'no items'}"
-    )
-
-
-def _items(value: Any) -> list[tuple[str, Any]]:
-    if type(value) in _MAPPINGS:
-        return [(join("", key), item) for key, item in dict.items(value)]
-    if type(value) in (list, tuple):
-        return [(str(index), item) for index, item in enumerate(value)]
-    return []

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from mcodec.api.pack import pack
+from mcodec.api.unpack import unpack
 from mcodec.errors import FormatError, MissingDependencyError, UsageError
 from mcodec.formats.registry import create_sink, open_source
 from mcodec.formats.torch import facts_torch, inner_torch
@@ -240,6 +242,20 @@ def test_other_skeletons_and_dtypes_are_carried(tmp_path: Path) -> None:
     assert inner_torch(source.skeleton()) == foreign
     assert source.read(0, 1, 2).tobytes() == b"def"
     source.close()
+
+
+def test_a_task_comes_back_and_goes_to_other_formats(tmp_path: Path) -> None:
+    weight = torch.nn.Parameter(torch.randn(50, 20))
+    value = {"model": OrderedDict(a=weight, b=weight), "step": 7, "args": {"lr": 0.1}}
+    torch.save(value, tmp_path / "a.pt")
+    pack(tmp_path / "a.pt", tmp_path / "a.mc")
+    unpack(tmp_path / "a.mc", out=tmp_path / "b.pt")
+    found = torch.load(tmp_path / "b.pt", weights_only=True)
+    same(found, value)
+    assert found["model"]["a"].data_ptr() == found["model"]["b"].data_ptr()
+    for name in ("c.safetensors", "c.npz"):
+        unpack(tmp_path / "a.mc", out=tmp_path / name)
+        assert arrays(tmp_path / name)["model.b"].tobytes() == raw(weight)
 
 
 def test_facts_are_what_is_no_tensor(tmp_path: Path) -> None:
