@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -74,22 +73,36 @@ class Node:
 
 @dataclass(slots=True)
 class _Frame:
-    """A group that is being walked, and how many paths and tensors were known before it."""
+    """A group that is being walked, and what was counted before it."""
 
     path: str
     address: int
     gid: h5g.GroupID
     children: Iterator[Child]
-    paths: int
-    tensors: int
+    before: _Tally
 
 
 @dataclass(frozen=True, slots=True)
-class _Done:
-    """An object all of which has been walked: the paths to and below it, and its tensors."""
+class _Tally:
+    """What is counted, those things that links lead to again each time."""
 
-    paths: int
-    tensors: slice
+    paths: int = 0
+    tensors: int = 0
+    declared: int = 0  # bytes of datasets
+
+    def __add__(self, other: _Tally) -> _Tally:
+        return _Tally(
+            self.paths + other.paths,
+            self.tensors + other.tensors,
+            self.declared + other.declared,
+        )
+
+    def since(self, before: _Tally) -> _Tally:
+        return _Tally(
+            self.paths - before.paths,
+            self.tensors - before.tensors,
+            self.declared - before.declared,
+        )
 
 
 @dataclass(slots=True)
@@ -128,10 +141,9 @@ class Walker:
         self._reader = reader
         self._found = Inventory()
         self._first: dict[int, str] = {}  # address -> path
-        self._done: dict[int, _Done] = {}  # by address
-        self._names: list[str] = []  # of the tensors, in the order of the walk
-        self._paths = 0
-        self._declared = 0
+        self._places: dict[str, TensorPlace] = {}  # of tensors, by the first path
+        self._tally = _Tally()
+        self._done: dict[int, _Tally] = {}  # of objects that are walked wholly, by address
 
     def walk(self) -> Inventory:
         """Visit every object once.
@@ -155,21 +167,26 @@ class Walker:
                     frames.append(inner)
                 continue
             frames.pop()
-            self._finish(frame.address, frame.paths, frame.tensors)
+            self._done[frame.address] = self._tally.since(frame.before)
+        self._name_tensors()
         return self._found
 
     def _frame(self, path: str, address: int, gid: h5g.GroupID) -> _Frame:
-        paths = self._paths
-        self._count(1)
-        return _Frame(path, address, gid, children_of(gid, path), paths, len(self._names))
+        before = self._tally
+        self._count(_Tally(paths=1))
+        return _Frame(path, address, gid, children_of(gid, path), before)
 
-    def _finish(self, address: int, paths: int, tensors: int) -> None:
-        self._done[address] = _Done(self._paths - paths, slice(tensors, len(self._names)))
-
-    def _count(self, paths: int) -> None:
-        self._paths += paths
-        if self._paths > MAX_SOURCE_OBJECTS:
+    def _count(self, more: _Tally) -> None:
+        self._tally += more
+        if self._tally.paths > MAX_SOURCE_OBJECTS:
             raise over_limit(f"the file has more than {MAX_SOURCE_OBJECTS} paths")
+        if self._tally.tensors > MAX_TENSORS:
+            raise over_limit(f"the file has more than {MAX_TENSORS} tensors")
+        if self._tally.declared > decoded_budget(self._file_bytes):
+            raise FormatError(
+                f"the datasets declare more than {decoded_budget(self._file_bytes)} bytes in all",
+                code="decoded_too_large",
+            )
 
     def _visit(self, frame: _Frame, child: Child) -> _Frame | None:
         """Take in one child; a group that is new is returned to be walked."""
@@ -179,7 +196,7 @@ class Walker:
         if first != path:
             self._link(path, first, child.address)
             return None
-        paths, tensors = self._paths, len(self._names)
+        before = self._tally
         oid = h5o.open(frame.gid, child.name.encode("utf-8"))
         match oid:
             case h5g.GroupID():
@@ -191,8 +208,8 @@ class Walker:
                 self._found.nodes.append(Node(path, "type"))
             case _:
                 raise invalid(f"{path!r} is no object that HDF5 knows")
-        self._count(1)
-        self._finish(child.address, paths, tensors)
+        self._count(_Tally(paths=1))
+        self._done[child.address] = self._tally.since(before)
         return None
 
     def _link(self, path: str, first: str, address: int) -> None:
@@ -201,19 +218,26 @@ class Walker:
         if done is None:
             raise refused(f"{path!r} is a link to {first!r}, a group that it lies in")
         self._found.nodes.append(Node(path, "link", first))
-        self._count(done.paths)
-        for name in self._names[done.tensors]:
-            again = check_path(path + name[len(first) :])
-            spec = dataclasses.replace(self._found.tensors[name].spec, name=again)
-            self._declare(spec.nbytes)  # each name's bytes may be asked for
-            self._add(dataclasses.replace(self._found.tensors[name], spec=spec))
-            self._found.first[again] = self._found.first.get(name, name)
+        self._count(done)
 
-    def _add(self, place: TensorPlace) -> None:
-        if len(self._names) >= MAX_TENSORS:
-            raise over_limit(f"the file has more than {MAX_TENSORS} tensors")
-        self._names.append(place.spec.name)
-        self._found.tensors[place.spec.name] = place
+    def _name_tensors(self) -> None:
+        """Make every path to a tensor a tensor; that there are not too many is known by now."""
+        found = self._found
+        names: list[str] = []
+        begins: dict[str, int] = {}  # path -> how many tensors stand before it
+        for node in found.nodes:
+            begins[node.path] = len(names)
+            if node.what == "tensor":
+                names.append(node.path)
+                found.tensors[node.path] = self._places[node.path]
+            elif node.what == "link":
+                for name in _at_or_below(names, begins[node.target], node.target):
+                    again = check_path(node.path + name[len(node.target) :])
+                    one = found.tensors[name]
+                    spec = TensorSpec(again, one.spec.dtype, one.spec.shape)
+                    found.tensors[again] = TensorPlace(spec, one.kind, one.swap, one.offset)
+                    found.first[again] = found.first.get(name, name)
+                    names.append(again)
 
     def _dataset(self, dsid: h5d.DatasetID, path: str) -> str:
         """Check a dataset, and return whether it is a tensor or not."""
@@ -232,7 +256,8 @@ class Walker:
             return "dataset"
         spec = TensorSpec(path, dtype, tuple(shape))
         offset = self._offset(dsid, plist, spec)
-        self._add(TensorPlace(spec, known.little, known.swap, offset))
+        self._places[path] = TensorPlace(spec, known.little, known.swap, offset)
+        self._count(_Tally(tensors=1))
         return "tensor"
 
     def _check_size(
@@ -240,15 +265,7 @@ class Walker:
     ) -> None:
         stored = dsid.get_storage_size()
         check_stored(max(declared, chunk_bytes(plist, size)), stored, path)
-        self._declare(declared)
-
-    def _declare(self, count: int) -> None:
-        self._declared += count
-        if self._declared > decoded_budget(self._file_bytes):
-            raise FormatError(
-                f"the datasets declare more than {decoded_budget(self._file_bytes)} bytes in all",
-                code="decoded_too_large",
-            )
+        self._count(_Tally(declared=declared))
 
     def _offset(self, dsid: h5d.DatasetID, plist: h5p.PropDCID, spec: TensorSpec) -> int | None:
         """Return where a contiguous dataset's data lies, the user block counted."""
@@ -267,3 +284,11 @@ class Walker:
             return ""
         texts = self._reader.attribute(dsid, raw, path).texts
         return texts[0] if len(texts) == 1 else ""
+
+
+def _at_or_below(names: list[str], begin: int, path: str) -> Iterator[str]:
+    """Yield the names at a path and below it, which stand together from `begin` on."""
+    for at in range(begin, len(names)):
+        if names[at] != path and not names[at].startswith(f"{path}/"):
+            return
+        yield names[at]
