@@ -1,7 +1,8 @@
 """Sets of safetensors files: a folder of shards, mostly with an index that says which is where.
 
-Names in an index are not to be trusted: a shard is a plain name of a regular file, no link, in the
-folder of the index. All tensors of all shards are taken, or the set is refused.
+Names in an index are not to be trusted: a shard is a plain name of a regular file in the folder of
+the index, no link but that of a cache to its own blobs. All tensors of all shards are taken, or the
+set is refused.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 SUFFIX: Final = ".safetensors"
 INDEX_SUFFIX: Final = ".json"
 _FOLDER_INDEX: Final = ".safetensors.index.json"
+_BLOB: Final = re.compile(r"\.\./\.\./blobs/[0-9a-f]{40,64}")
 _LONGEST_NAME: Final = 255  # bytes that file systems allow
 _SHOWN: Final = 5
 _JSON: Final = StrictJson("the index", floats=True)
@@ -198,7 +200,7 @@ def _check_regular(folder: str, name: str) -> None:
     path = os.path.join(folder, name)
     with io_errors(path):
         try:
-            mode = os.lstat(path).st_mode
+            mode = (os.stat if _is_cached(folder, path) else os.lstat)(path).st_mode
         except FileNotFoundError:
             raise FormatError(
                 f"the set names {name!r}, which is not there", code="source_invalid", where=folder
@@ -206,6 +208,16 @@ def _check_regular(folder: str, name: str) -> None:
     if not stat.S_ISREG(mode):
         what = "a link, and links are not followed" if stat.S_ISLNK(mode) else "no regular file"
         raise FormatError(f"{name!r} is {what}", code="source_refused", where=folder)
+
+
+def _is_cached(folder: str, path: str) -> bool:
+    """Tell a link of Hugging Face's cache: ``snapshots/<revision>/x`` to ``../../blobs/<hash>``."""
+    if os.path.basename(os.path.dirname(os.path.abspath(folder or "."))) != "snapshots":
+        return False
+    try:
+        return _BLOB.fullmatch(os.readlink(path)) is not None
+    except OSError:  # no link
+        return False
 
 
 def parse_index(name: str, data: bytes) -> Index:

@@ -155,6 +155,21 @@ def test_limits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert refused(folder, "over the limit").code == "limit_exceeded"
 
 
+def test_the_links_of_a_cache_to_its_blobs_are_followed(folder: Path, tmp_path: Path) -> None:
+    snapshot, blobs = tmp_path / "snapshots" / "main", tmp_path / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    for number, path in enumerate(sorted(folder.iterdir())):
+        blob = blobs / f"{number:064x}"
+        path.rename(blob)
+        (snapshot / path.name).symlink_to(f"../../blobs/{blob.name}")
+    assert arrays(snapshot)
+    (snapshot / TWO).unlink()
+    (tmp_path / "x").write_bytes((blobs / f"{0:064x}").read_bytes())
+    (snapshot / TWO).symlink_to("../../x")
+    assert refused(snapshot, "is a link").code == "source_refused"
+
+
 def test_links_and_folders_are_not_followed(folder: Path, tmp_path: Path) -> None:
     (folder / TWO).rename(tmp_path / TWO)
     (folder / TWO).symlink_to(tmp_path / TWO)
