@@ -62,13 +62,32 @@ def known_format(skeleton: bytes) -> str | None:
     return found
 
 
-def plain_metadata(metadata: Mapping[str, str], skeleton: bytes, target: str) -> dict[str, str]:
-    """Return the metadata for a target: without the keys of mcodec's own, if it is laid out anew.
+def plain_metadata(
+    metadata: Mapping[str, str], given: bytes, chosen: bytes, target: str
+) -> dict[str, str]:
+    """Return the metadata that a target is created with, beside its skeleton.
 
-    With a skeleton of its own format a file is given back as it stood, such keys included.
+    None of it is said twice: what is carried of a source holds its metadata already. Keys of
+    mcodec's own are left out where the file is laid out anew.
+
+    Parameters
+    ----------
+    metadata : mapping of str to str
+        The source's.
+    given, chosen : bytes
+        The source's skeleton, and the one that the target is created with.
+    target : str
+        The target's format.
+
+    Raises
+    ------
+    FormatError
+        As `known_format`.
     """
-    if skeleton and known_format(skeleton) == target:
+    if chosen and known_format(chosen) == target:
         return dict(metadata)
+    if chosen and chosen == given:
+        return {}
     return {key: value for key, value in metadata.items() if not key.startswith(OWN_KEYS)}
 
 

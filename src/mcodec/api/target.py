@@ -149,7 +149,7 @@ def _create_sink(
 
     Somebody may have edited what mcodec converted: then its first form cannot come back.
     """
-    kept = carry.plain_metadata(metadata, plan.skeleton, plan.format)
+    kept = carry.plain_metadata(metadata, plan.given, plan.skeleton, plan.format)
     try:
         return registry.create_sink(path, plan.format, specs, plan.skeleton, kept)
     except FormatError as error:
@@ -160,7 +160,7 @@ def _create_sink(
             f"what the model was converted from no longer fits it and is left out ({error})"
         )
         _clear(path)
-        kept = carry.plain_metadata(metadata, b"", plan.format)
+        kept = carry.plain_metadata(metadata, plan.given, b"", plan.format)
         return registry.create_sink(path, plan.format, specs, plan.given if own else b"", kept)
 
 
