@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from typing import TYPE_CHECKING
 
 import h5py
@@ -14,7 +13,7 @@ from safetensors import safe_open
 from mcodec.formats.registry import open_source
 from support.command import call
 from support.equal import check_same
-from support.fixtures import OWN, Fixture, check_oracle, fixtures, parameters, place
+from support.fixtures import NEEDS_TORCH, OWN, Fixture, check_oracle, fixtures, parameters, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     Count = Callable[[Fixture, str], None]
 
-SUFFIXES = ("safetensors", "npz", "h5", "pt")
+SUFFIXES = ("safetensors", "npz", "h5", pytest.param("pt", marks=NEEDS_TORCH))
 GOOD = parameters("accept", "either", good=True)
 
 
@@ -70,7 +69,7 @@ def check_readable(path: Path) -> None:
         case ".h5":
             with h5py.File(path) as file:
                 file.visititems(lambda _, item: item.shape if hasattr(item, "shape") else None)
-        case ".pt" if importlib.util.find_spec("torch"):
+        case ".pt":
             import torch
 
             torch.load(path, weights_only=True)
@@ -93,8 +92,8 @@ def test_converted_and_back(fixture: Fixture, suffix: str, tmp_path: Path, count
         assert not middle.exists()
         return
     if fixture.oracle:
-        check_oracle(path, fixture.oracle)
-        check_oracle(middle, fixture.oracle)
+        check_oracle(fixture, path)
+        check_oracle(fixture, middle)
     check_readable(middle)
     restored = tmp_path / "out" / path.name
     restored.parent.mkdir()
@@ -123,7 +122,7 @@ def test_packed_and_unpacked(fixture: Fixture, tmp_path: Path, counted: Count) -
 
 
 def of_each_format() -> list[object]:
-    """Return one fixture a format, the one with the most names that every format can hold."""
+    """Return one fixture, or two, of each format; all formats can hold their names."""
     chosen = {
         "good/keras2/cnn_adam.h5",
         "good/keras2/cnn_adam.keras",
@@ -138,9 +137,10 @@ def of_each_format() -> list[object]:
         "good/torch/checkpoint.pt",
         "good/torch/tied.pt",
     }
-    return [pytest.param(f, id=f.name) for f in fixtures() if f.name in chosen]
+    return [one for one in parameters("accept", "either") if one.id in chosen]
 
 
+@NEEDS_TORCH
 @pytest.mark.parametrize("fixture", of_each_format())
 def test_through_all_formats_in_turn(fixture: Fixture, tmp_path: Path) -> None:
     """The first file's form is carried from one format to the next, .mc among them."""

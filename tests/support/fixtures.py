@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -11,19 +12,18 @@ import subprocess
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import pytest
 
 from support.command import COMMAND, Outcome
 from support.models import arrays
 
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
 ROOT: Final = Path(__file__).resolve().parents[2]
 OWN: Final = ROOT / "tests" / "data"
 SHARED: Final = ROOT.parent / "shared" / "fixtures"
+TORCH: Final = importlib.util.find_spec("torch") is not None
+NEEDS_TORCH: Final = pytest.mark.skipif(not TORCH, reason="PyTorch is not installed")
 PAYLOAD: Final = "FIXTURE_PAYLOAD_RAN"  # the file that a payload would make
 SECRET: Final = b"\x00\x50\x9a\x44"  # the float 1234.5, which only files outside the fixture hold
 
@@ -58,8 +58,9 @@ _TAGS: Final = {  # dtypes as oracles call them: safetensors, ONNX, GGUF
     "FLOAT": "float32",
 }  # fmt: skip
 _NATIVE: Final = {"native_bf16", "native_e5m2"}  # h5py shows these wider than they are
-_NAMELESS: Final = ("|V2", "F4")  # an oracle's dtype that says nothing of what it is
-_BESIDES: Final = {"opaque16"}  # no number, so in no oracle; it is bytes, and kept as such
+_NUMBERS: Final = {*_TAGS.values(), "complex64", "complex128"}  # dtypes that have a name here
+# In no oracle: bytes that are no number; a sparse tensor, which is kept as its two dense ones.
+_BESIDES: Final = {"opaque16", "coo.indices", "coo.values"}
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def _read(folder: Path, label: str) -> list[Fixture]:
 def parameters(*verdicts: str, good: bool | None = None) -> list[Any]:
     """Return the entries of these verdicts for `pytest.mark.parametrize`."""
     return [
-        pytest.param(one, id=one.name)
+        pytest.param(one, id=one.name, marks=[NEEDS_TORCH] if "/torch/" in one.name else [])
         for one in fixtures()
         if one.verdict in verdicts and good in (None, one.good)
     ]
@@ -148,28 +149,37 @@ def place(fixture: Fixture, folder: Path) -> Path:
     return target
 
 
-def check_oracle(path: Path, oracle: Path, *, only: Collection[str] = ()) -> None:
-    """Compare name, dtype, shape and bytes of every tensor with what the library itself read."""
-    expected = {row["name"]: row for row in json.loads(oracle.read_text()) if "name" in row}
-    expected = {name: row for name, row in expected.items() if "sha256" in row}
+def check_oracle(fixture: Fixture, path: Path) -> None:
+    """Compare name, dtype, shape and bytes of every tensor with what the library itself read.
+
+    `path` is the fixture, or what became of it in another format.
+    """
+    expected = oracle(fixture)
     found = arrays(path)
     assert expected.keys() <= found.keys()
-    assert found.keys() - expected.keys() <= _BESIDES | set(only)
+    assert found.keys() - expected.keys() <= _BESIDES
     for name, row in expected.items():
         if name in _NATIVE:
             continue
         array = found[name]
         assert array.nbytes == row["nbytes"], name
         assert hashlib.sha256(array.tobytes()).hexdigest() == row["sha256"], name
-        if "ne" in row:  # GGUF: the fastest axis first; blocks are opaque
-            if row["type"] in _TAGS:
-                assert list(array.shape) == row["ne"][::-1], name
-                assert array.dtype.name == _TAGS[row["type"]], name
-        elif row["dtype"] not in _NAMELESS:
-            assert list(array.shape) == row["shape"], name
-            assert array.dtype.name == _TAGS.get(row["dtype"], row["dtype"]), name
-        else:
+        shape = row["shape"] if "shape" in row else row["ne"][::-1]  # GGUF: the fastest axis first
+        dtype = row.get("dtype", row.get("type"))
+        if _TAGS.get(dtype, dtype) in _NUMBERS:
+            assert list(array.shape) == shape, name
+            assert array.dtype.name == _TAGS.get(dtype, dtype), name
+        else:  # blocks, and what has no name: bytes
             assert array.dtype.kind == "V" or array.dtype.name == "uint8", name
+
+
+def oracle(fixture: Fixture) -> dict[str, Any]:
+    """Return the rows of a fixture's oracle that are arrays, by name."""
+    assert fixture.oracle
+    rows = json.loads(fixture.oracle.read_text())
+    if fixture.format == "npy":  # which has no names
+        return dict.fromkeys(("array",), *rows)
+    return {row["name"]: row for row in rows if "sha256" in row}
 
 
 class Limited:
@@ -197,5 +207,5 @@ class Limited:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.communicate()
-            pytest.fail(f"still running after {self.SECONDS} s: {self._process.args}")
+            pytest.fail(f"still running after {self.SECONDS} s: {self._process.args!r}")
         return Outcome(self._process.returncode, out.decode(), err.decode())

@@ -9,7 +9,7 @@ import pytest
 
 import mcodec
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv-tf" / "bin" / "python"
 
 MAKE = """
@@ -71,18 +71,3 @@ def test_whole_model_and_weights(tmp_path: Path) -> None:
         mcodec.pack(tmp_path / name, tmp_path / "model.mc")
         mcodec.unpack(tmp_path / "model.mc", out=tmp_path / back)
     assert "SAME" in run(COMPARE, str(tmp_path))
-
-
-FIXTURES = ("cnn_adam.h5", "cnn_noopt.h5", "cnn_only_weights.h5", "many_layers_only_weights.h5")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [*FIXTURES, "nested.h5", "nested_only_weights.h5", "seqmodel.h5"])
-def test_fixture(name: str, shared: Path, tmp_path: Path) -> None:
-    source = shared / "fixtures" / "good" / "keras2" / name
-    mcodec.pack(source, tmp_path / "model.mc")
-    # The checker knows some architectures by the file's name.
-    mcodec.unpack(tmp_path / "model.mc", out=tmp_path / name)
-    checker = shared / "fixtures" / "check_keras2.py"
-    code = "import runpy, sys; sys.argv.pop(0); runpy.run_path(sys.argv[0], run_name='__main__')"
-    assert "SAME" in run(code, str(checker), str(source), str(tmp_path / name))

@@ -1,4 +1,4 @@
-"""Keras itself loads what was sent through source and sink, and finds the same model."""
+"""Keras itself loads a model of its own that was converted and restored."""
 
 from __future__ import annotations
 
@@ -10,13 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import mcodec
 from mcodec.formats.registry import open_source
-from support.models import copy_model
-
-FIXTURES = Path(__file__).resolve().parents[4] / "shared" / "fixtures"
-GOOD = FIXTURES / "good" / "keras3"
-CANNOT = {"bfloat16.h5"}  # Keras cannot load its own file
-MODELS = sorted(p.name for p in GOOD.glob("*.h5") if p.name not in CANNOT)
 
 # Not importorskip: importing Keras here would choose a backend for this process.
 pytestmark = [
@@ -61,23 +56,21 @@ def run(*arguments: str) -> str:
     return done.stdout
 
 
-def test_a_legacy_model_of_ones_own(tmp_path: Path) -> None:
-    path, out = tmp_path / "a.h5", tmp_path / "b.h5"
+@pytest.mark.parametrize("suffix", ["h5", "keras"])
+@pytest.mark.parametrize("middle", ["mid.safetensors", "mid.pt"])
+def test_a_model_of_ones_own(tmp_path: Path, suffix: str, middle: str) -> None:
+    path, out = tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}"
     run("-c", MAKE, str(path))
-    copy_model(path, out)
+    mcodec.convert(path, tmp_path / middle)
+    mcodec.convert(tmp_path / middle, out)
     assert "SAME" in run("-c", COMPARE, str(path), str(out))
+
+
+def test_names_of_a_legacy_model(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    run("-c", MAKE, str(path))
     source = open_source(path)
     names = [spec.name for spec in source.tensors]
     source.close()
     assert [name.rsplit("/", 2)[1:] for name in names[:2]] == [["conv", "kernel"], ["conv", "bias"]]
     assert names[-1].startswith("optimizer_weights/")
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_models_of_the_fixtures(tmp_path: Path, name: str) -> None:
-    out = tmp_path / name
-    copy_model(GOOD / name, out, step=100_000)
-    stem = name.removesuffix(".h5").removesuffix(".weights")
-    whole = GOOD / f"{stem}.h5"  # the architecture, where there is no .keras to take it from
-    model = ["--model", str(whole)] if name != whole.name and whole.exists() else []
-    assert "SAME" in run(str(FIXTURES / "check_keras.py"), str(GOOD / name), str(out), *model)
