@@ -15,7 +15,7 @@ from mcodec.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 
 class ByteSource(Protocol):

@@ -90,7 +90,7 @@ def convert(
         plan = target.plan(out, chosen, model.skeleton())
         target.check(plan, [source])
         executor = stack.enter_context(workers(jobs))
-        with target.create(plan, model.tensors, model.metadata) as made:
+        with target.create(plan, model.tensors, model.metadata, model.same_as) as made:
             moved = _both_ways(progress) if check else progress
             digests = copying.copy(model, made.sink, executor, digests=check, progress=moved)
             made.sink.close()

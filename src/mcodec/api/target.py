@@ -116,7 +116,10 @@ def check(plan: Plan, inputs: Iterable[object] = ()) -> None:
 
 @contextmanager
 def create(
-    plan: Plan, specs: Sequence[TensorSpec], metadata: Mapping[str, str]
+    plan: Plan,
+    specs: Sequence[TensorSpec],
+    metadata: Mapping[str, str],
+    same_as: Mapping[int, int],
 ) -> Iterator[Target]:
     """Give the target for these tensors; if the block ends well it is closed and put in place.
 
@@ -132,7 +135,7 @@ def create(
     place = outputs.atomic_folder if plan.folder else outputs.atomic_output
     with place(plan.out) as temporary:
         notes: list[str] = []
-        sink = _create_sink(temporary, plan, specs, metadata, notes)
+        sink = _create_sink(temporary, plan, specs, metadata, same_as, notes)
         notes += sink.notes
         yield Target(temporary, sink, notes)
         sink.close()
@@ -143,6 +146,7 @@ def _create_sink(
     plan: Plan,
     specs: Sequence[TensorSpec],
     metadata: Mapping[str, str],
+    same_as: Mapping[int, int],
     notes: list[str],
 ) -> TensorSink:
     """Create the sink; without the carried skeleton, where the file was changed after its making.
@@ -151,7 +155,7 @@ def _create_sink(
     """
     kept = carry.plain_metadata(metadata, plan.given, plan.skeleton, plan.format)
     try:
-        return registry.create_sink(path, plan.format, specs, plan.skeleton, kept)
+        return registry.create_sink(path, plan.format, specs, plan.skeleton, kept, same_as)
     except FormatError as error:
         if plan.skeleton == plan.given:
             raise
@@ -161,7 +165,9 @@ def _create_sink(
         )
         _clear(path)
         kept = carry.plain_metadata(metadata, plan.given, b"", plan.format)
-        return registry.create_sink(path, plan.format, specs, plan.given if own else b"", kept)
+        return registry.create_sink(
+            path, plan.format, specs, plan.given if own else b"", kept, same_as
+        )
 
 
 def _clear(path: str) -> None:

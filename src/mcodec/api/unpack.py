@@ -105,7 +105,7 @@ def unpack(
         plan = target.plan(out, chosen, skeleton)
         target.check(plan, [path])
         executor = stack.enter_context(workers(jobs))
-        with target.create(plan, source.tensors, entry.metadata) as made:
+        with target.create(plan, source.tensors, entry.metadata, source.same_as) as made:
             _check_ties(source, made.sink)
             total = sum(spec.nbytes for spec in source.tensors)
             done = 0

@@ -11,7 +11,6 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import numpy as np
 from h5py import h5a, h5g, h5o
 
@@ -20,10 +19,10 @@ from mcodec.formats.files import InputFile
 from mcodec.formats.hdf5_chunks import element_dtype
 from mcodec.formats.hdf5_facts import facts_hdf5
 from mcodec.formats.hdf5_file import open_fid
-from mcodec.formats.hdf5_guards import border, invalid
+from mcodec.formats.hdf5_guards import border
 from mcodec.formats.hdf5_heap import GlobalHeaps
 from mcodec.formats.hdf5_order import ModelOrder
-from mcodec.formats.hdf5_plain import METADATA_KEY, inner_hdf5, own_text
+from mcodec.formats.hdf5_plain import METADATA_KEY, inner_hdf5, own_text, read_metadata
 from mcodec.formats.hdf5_read import Reader, open_reader
 from mcodec.formats.hdf5_skeleton import (
     FORMAT,
@@ -171,9 +170,5 @@ def _metadata(fid: h5f.FileID, reader: ValueReader) -> dict[str, str]:
     root = h5g.open(fid, b"/")
     if not h5a.exists(root, METADATA_KEY.encode()):
         return {}
-    text = own_text(reader.attribute(root, METADATA_KEY.encode(), ""), reader.table.types)
-    try:
-        return msgspec.json.decode(text or "", type=dict[str, str])
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise invalid(f"the attribute {METADATA_KEY} is invalid ({reason})") from error
+    value = reader.attribute(root, METADATA_KEY.encode(), "")
+    return read_metadata(own_text(value, reader.table.types))

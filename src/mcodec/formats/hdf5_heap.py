@@ -65,9 +65,10 @@ class GlobalHeaps:
         if self._largest is None:
             objects = ((size, *key) for key, size in self._scan().items())
             self._largest = nlargest(_MOST_LARGE + 1, objects)
-        large = [one for one in self._largest if count * one[0] > MAX_ATTRIBUTE_BYTES]
-        if large:
-            self._check_references(large)
+        if self._largest and count * self._largest[0][0] > MAX_ATTRIBUTE_BYTES:
+            self._check_references(
+                [one for one in self._largest if count * one[0] > MAX_ATTRIBUTE_BYTES]
+            )
 
     def _scan(self) -> dict[tuple[int, int], int]:
         """Return the bytes of all objects, by address and index."""

@@ -10,12 +10,13 @@ from mcodec.errors import FormatError, UsageError
 from mcodec.formats.base import SKELETON_KEY, read_skeleton, skeleton_format
 from mcodec.formats.hdf5_dtypes import MARKER, is_extension, plain_type
 from mcodec.formats.hdf5_fit import fit
-from mcodec.formats.hdf5_guards import child_path, link_name
+from mcodec.formats.hdf5_guards import child_path, invalid, link_name
 from mcodec.formats.hdf5_skeleton import (
     FORMAT,
     VERSION,
     Attribute,
     Group,
+    Link,
     Skeleton,
     Tensor,
     Value,
@@ -41,7 +42,10 @@ class _Outer(msgspec.Struct):
 
 
 def plan_file(
-    specs: Sequence[TensorSpec], carried: bytes, metadata: Mapping[str, str]
+    specs: Sequence[TensorSpec],
+    carried: bytes,
+    metadata: Mapping[str, str],
+    same_as: Mapping[int, int],
 ) -> tuple[Skeleton, list[str]]:
     """Describe the file for tensors that did not come from an HDF5 file.
 
@@ -52,6 +56,8 @@ def plan_file(
         The skeleton of another format, or nothing. If it has an HDF5 skeleton at its key
         ``weights``, and that is of these tensors, the file gets its structure.
     metadata : mapping of str to str
+    same_as : mapping of int to int
+        Tensors that are another one: they become hard links.
 
     Returns
     -------
@@ -66,7 +72,7 @@ def plan_file(
     UsageError
         A name that cannot be a path in HDF5.
     """
-    plan = _structure(specs, carried) or _bare(specs)
+    plan = _structure(specs, carried) or _bare(specs, same_as)
     notes: list[str] = []
     ours = {METADATA_KEY: b"", SKELETON_KEY: carried}
     if metadata:
@@ -116,11 +122,11 @@ def _structure(specs: Sequence[TensorSpec], carried: bytes) -> Skeleton | None:
     return plan
 
 
-def _bare(specs: Sequence[TensorSpec]) -> Skeleton:
+def _bare(specs: Sequence[TensorSpec], same_as: Mapping[int, int]) -> Skeleton:
     """Describe a file that has nothing but tensors, and the groups that their names need."""
     table = TypeTable()
-    objects: dict[str, Group | Tensor] = {"": Group(path="")}
-    for spec in specs:
+    objects: dict[str, Group | Tensor | Link] = {"": Group(path="")}
+    for number, spec in enumerate(specs):
         try:
             parent = _add_groups(objects, spec.name)
         except (FormatError, UnicodeEncodeError) as error:
@@ -129,6 +135,9 @@ def _bare(specs: Sequence[TensorSpec]) -> Skeleton:
             raise UsageError(f"no HDF5 file can hold the {len(spec.shape)} axes of {spec.name!r}")
         if spec.name in objects or not isinstance(parent, Group):
             raise UsageError(f"no HDF5 file can hold {spec.name!r} beside the other names")
+        if number in same_as:
+            objects[spec.name] = Link(path=spec.name, target=specs[same_as[number]].name)
+            continue
         marks = []
         if is_extension(spec.dtype):
             marks.append(Attribute(name=MARKER, type=table.add(_TEXT), texts=[spec.dtype]))
@@ -137,7 +146,7 @@ def _bare(specs: Sequence[TensorSpec]) -> Skeleton:
     return Skeleton(VERSION, table.types, list(objects.values()))
 
 
-def _add_groups(objects: dict[str, Group | Tensor], name: str) -> Group | Tensor:
+def _add_groups(objects: dict[str, Group | Tensor | Link], name: str) -> Group | Tensor | Link:
     """Add the groups above a tensor that are not there, and return the one it lies in."""
     path = ""
     parent = objects[path]
@@ -147,6 +156,31 @@ def _add_groups(objects: dict[str, Group | Tensor], name: str) -> Group | Tensor
         parent = objects.setdefault(path, Group(path=path))
     child_path(path, link_name(last.encode("utf-8")))
     return parent
+
+
+def read_metadata(text: str | None) -> dict[str, str]:
+    """Read what the attribute `METADATA_KEY` holds.
+
+    Raises
+    ------
+    FormatError
+        ``source_invalid`` if it is no object of strings.
+    """
+    try:
+        return msgspec.json.decode(text or "", type=dict[str, str])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise invalid(f"the attribute {METADATA_KEY} is invalid ({reason})") from error
+
+
+def own_metadata(plan: Skeleton) -> dict[str, str]:
+    """Return the metadata that mcodec wrote into the file of a skeleton."""
+    root = plan.objects[0]
+    assert isinstance(root, Group)
+    for attribute in root.attributes:
+        if attribute.name == METADATA_KEY:
+            return read_metadata(own_text(attribute, plan.types))
+    return {}
 
 
 def own_text(value: Value, types: list[Type]) -> str | None:

@@ -16,7 +16,7 @@ from mcodec.formats.files import TensorFile
 from mcodec.formats.hdf5_dtypes import little_endian
 from mcodec.formats.hdf5_fit import fit
 from mcodec.formats.hdf5_guards import border
-from mcodec.formats.hdf5_plain import plan_file
+from mcodec.formats.hdf5_plain import own_metadata, plan_file
 from mcodec.formats.hdf5_skeleton import (
     FORMAT,
     Attribute,
@@ -41,7 +41,11 @@ _COMPACT_LIMIT: Final = 64_000  # bytes of an attribute that the oldest object h
 
 
 def create_hdf5(
-    path: str, specs: Sequence[TensorSpec], skeleton: bytes, metadata: Mapping[str, str]
+    path: str,
+    specs: Sequence[TensorSpec],
+    skeleton: bytes,
+    metadata: Mapping[str, str],
+    same_as: Mapping[int, int] | None = None,
 ) -> TensorFile:
     """Create an HDF5 file, and return the sink for its tensors.
 
@@ -54,6 +58,8 @@ def create_hdf5(
         another format is carried (`hdf5_plain`).
     metadata : mapping of str to str
         Kept in an attribute of the root, unless the skeleton is of an HDF5 source.
+    same_as : mapping of int to int, optional
+        Tensors that are another one, for hard links where no skeleton says which.
 
     Raises
     ------
@@ -67,8 +73,10 @@ def create_hdf5(
     notes: list[str] = []
     if skeleton_format(skeleton) == FORMAT:
         plan = decode(skeleton)
+        if metadata and dict(metadata) != own_metadata(plan):
+            notes = ["HDF5 has no place for metadata that was added: it is left out"]
     else:
-        plan, notes = plan_file(specs, skeleton, metadata)
+        plan, notes = plan_file(specs, skeleton, metadata, same_as or {})
     places = fit(plan, specs)
     with io_errors(path), open(path, "wb"):
         pass  # the system's own words for what is wrong with the path

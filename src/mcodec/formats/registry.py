@@ -42,6 +42,8 @@ class Entry:
         Whether a file is of this format, by its bytes.
     holds : callable
         Whether a folder is a model of this format, by the names in it.
+    shares : bool
+        Whether two tensors can be one array: then ``create_<id>`` also takes ``same_as``.
     """
 
     module: str
@@ -49,6 +51,7 @@ class Entry:
     suffixes: tuple[str, ...]
     matches: Callable[[Sniffed], bool]
     holds: Callable[[Collection[str]], bool] = field(default=lambda _: False)
+    shares: bool = False
 
 
 _CONTAINER_MAGIC: Final = b"\x89MCD\r\n\x1a\n"
@@ -84,11 +87,18 @@ FORMATS: Final[dict[str, Entry]] = {
         "PyTorch",
         (".pt", ".pth", ".bin", ".ckpt", ".pt.tar", ".pth.tar"),
         sniff.is_pickled,
+        shares=True,
     ),
     "npz": Entry("mcodec.formats.npz", "npz", (".npz",), sniff.holds(lambda n: n.endswith(".npy"))),
     "gguf": Entry("mcodec.formats.gguf", "GGUF", (".gguf",), sniff.begins(b"GGUF")),
     "npy": Entry("mcodec.formats.npy", "npy", (".npy",), sniff.begins(b"\x93NUMPY")),
-    "hdf5": Entry("mcodec.formats.hdf5", "HDF5", (".h5", ".hdf5", ".hdf", ".he5"), sniff.is_hdf5),
+    "hdf5": Entry(
+        "mcodec.formats.hdf5",
+        "HDF5",
+        (".h5", ".hdf5", ".hdf", ".he5"),
+        sniff.is_hdf5,
+        shares=True,
+    ),
     "onnx": Entry("mcodec.formats.onnx", "ONNX", (".onnx",), lambda _: False, sniff.has(".onnx")),
 }
 
@@ -177,6 +187,7 @@ def create_sink(
     specs: Sequence[TensorSpec],
     skeleton: bytes = b"",
     metadata: Mapping[str, str] | None = None,
+    same_as: Mapping[int, int] | None = None,
 ) -> TensorSink:
     """Create, or overwrite, a model file for these tensors, and return the sink for their bytes.
 
@@ -194,6 +205,8 @@ def create_sink(
         What `TensorSource.skeleton` gave; one of another format is carried inside the file.
     metadata : mapping of str to str, optional
         For formats that have a place for it.
+    same_as : mapping of int to int, optional
+        Tensors that are another one, as in `TensorSource`; for formats that can share.
 
     Raises
     ------
@@ -205,7 +218,8 @@ def create_sink(
         The file cannot be written.
     """
     create = _function(format, "create")
-    sink: TensorSink = create(os.fspath(path), list(specs), skeleton, dict(metadata or {}))
+    ties = {"same_as": same_as} if same_as and _entry(format).shares else {}
+    sink: TensorSink = create(os.fspath(path), list(specs), skeleton, dict(metadata or {}), **ties)
     return sink
 
 

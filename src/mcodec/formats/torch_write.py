@@ -48,6 +48,7 @@ def create_torch(
     specs: SequenceType[TensorSpec],
     skeleton: bytes,
     metadata: MappingType[str, str],
+    same_as: MappingType[int, int] | None = None,
 ) -> TorchSink:
     """Create a checkpoint, and return the sink for its tensors.
 
@@ -60,6 +61,8 @@ def create_torch(
         tensors by their names.
     metadata : mapping of str to str
         A checkpoint has no place for it.
+    same_as : mapping of int to int, optional
+        Tensors that are another one, to be tied where no skeleton says which.
 
     Raises
     ------
@@ -71,7 +74,7 @@ def create_torch(
     if os.path.isdir(path):
         raise UsageError("a PyTorch checkpoint is one file, no folder", where=path)
     own = skeleton_format(skeleton) == FORMAT
-    decoded = read_torch(skeleton) if own else _plain(specs, skeleton)
+    decoded = read_torch(skeleton) if own else _plain(specs, skeleton, same_as or {})
     by_name = {spec.name: spec for spec in specs}
     found = {node.name: node for node in decoded.nodes if isinstance(node, Tensor)}
     for name in sorted(found.keys() ^ by_name.keys()):
@@ -81,11 +84,14 @@ def create_torch(
     return TorchSink(path, specs, decoded, notes)
 
 
-def _plain(specs: SequenceType[TensorSpec], carried: bytes) -> TorchSkeleton:
+def _plain(
+    specs: SequenceType[TensorSpec], carried: bytes, same_as: MappingType[int, int]
+) -> TorchSkeleton:
     """Return the skeleton of a dict of tensors by name."""
     nodes: list[Node] = [Mapping("dict", list(range(1, 2 * len(specs) + 1)))]
-    for spec in specs:
-        nodes += [spec.name, Tensor(spec.name)]
+    for index, spec in enumerate(specs):
+        first = specs[same_as[index]].name if index in same_as else None
+        nodes += [spec.name, Tensor(spec.name, same_as=first)]
     return TorchSkeleton(1, nodes, carried)
 
 

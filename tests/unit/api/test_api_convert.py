@@ -201,3 +201,34 @@ def test_a_converted_file_can_be_packed(source: Path, tmp_path: Path) -> None:
     assert dump(tmp_path / "back.h5") == dump(source)
     mcodec.unpack(tmp_path / "x.mc", out=tmp_path / "back.npz")
     assert (tmp_path / "back.npz").read_bytes() == (tmp_path / "x.npz").read_bytes()
+
+
+def test_shared_arrays_are_shared_where_that_can_be(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "tied.h5", "w") as file:
+        file["a"] = cases.weights("float32", (100, 100))
+        file["b/c"] = file["a"]
+    report = mcodec.convert(tmp_path / "tied.h5", tmp_path / "x.npz")
+    assert len(report.notes) == 1
+    assert "npz has no way to share" in report.notes[0]
+    size = mcodec.pack(tmp_path / "tied.h5", tmp_path / "x.mc").file_bytes
+    assert size < 45_000
+    assert not mcodec.unpack(tmp_path / "x.mc", out=tmp_path / "y.h5").notes
+    for back in (tmp_path / "x.npz", tmp_path / "y.h5"):
+        mcodec.convert(back, tmp_path / "back.h5")
+        assert dump(tmp_path / "back.h5") == dump(tmp_path / "tied.h5")
+
+
+def test_ties_of_another_format_become_hard_links(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    weight = torch.arange(6.0).reshape(2, 3)
+    torch.save({"emb": weight, "out": weight, "alone": weight.clone()}, tmp_path / "tied.pt")
+    assert not mcodec.convert(tmp_path / "tied.pt", tmp_path / "x.h5").notes
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert file["emb"] == file["out"]
+        assert file["emb"] != file["alone"]
+    with h5py.File(tmp_path / "linked.h5", "w") as file:
+        file["a"] = np.arange(6.0)
+        file["b"] = file["a"]
+    mcodec.convert(tmp_path / "linked.h5", tmp_path / "y.pt")
+    found = torch.load(tmp_path / "y.pt", weights_only=True)
+    assert found["a"].data_ptr() == found["b"].data_ptr()
