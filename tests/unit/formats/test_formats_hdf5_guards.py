@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+NUMBERS = range(4097)
+
+
 def consume(path: Path) -> None:
     """Open a file, describe it, and read all of it."""
     source = open_source(path)
@@ -108,6 +111,13 @@ REFUSED: dict[str, tuple[Callable[[h5py.File], None], str, str]] = {
     "deep": (deep, "limit_exceeded", "deeper"),
     "name": (lambda file: file.create_dataset("x" * 5000, data=1), "limit_exceeded", "longer"),
     "not UTF-8": (lambda file: file.create_dataset(b"\xff", data=1), "source_refused", "UTF-8"),
+    "members": (
+        lambda f: f.create_dataset(
+            "w", (), h5py.enum_dtype({str(i): i for i in range(4097)}, "i4")
+        ),
+        "limit_exceeded",
+        "4096 members",
+    ),
     "element": (lambda f: f.create_dataset("w", (), "V70000"), "limit_exceeded", "elements"),
     "never stored": (
         lambda file: file.create_dataset("w", (1 << 40,), "f4", chunks=(1024,)),

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcodec.errors import FormatError
+from mcodec.formats.hdf5 import facts_hdf5, inner_hdf5
 from mcodec.formats.hdf5_skeleton import decode
 from mcodec.formats.registry import create_sink, open_source
 from mcodec.types import TensorSpec
@@ -141,6 +142,23 @@ def test_wrong_values(tmp_path: Path, kind: object, value: dict[str, Any]) -> No
         create_sink(tmp_path / "x.h5", "hdf5", [], json.dumps(skeleton).encode())
 
 
+@pytest.mark.parametrize("depth", [9, 50, 400, 100_000])
+def test_datatypes_that_are_nested_too_deep(tmp_path: Path, depth: int) -> None:
+    member = '{"class":"compound","size":1,"members":[{"name":"x","offset":0,"type":'
+    kind = member * depth + json.dumps(INTEGER) + "}]}" * depth
+    tensor = '{"kind":"tensor","path":"w","type":0}'
+    data = (
+        f'{{"format":"hdf5","version":1,"types":[{kind}],'
+        f'"objects":[{{"kind":"group","path":""}},{tensor}]}}'
+    ).encode()
+    with pytest.raises(FormatError) as caught:
+        create_sink(tmp_path / "x.h5", "hdf5", [TensorSpec("w", "V1", ())], data)
+    assert caught.value.code == "source_invalid"
+    for function in (facts_hdf5, inner_hdf5):
+        with pytest.raises(FormatError):
+            function(data)
+
+
 @given(data=st.data())
 def test_damaged_skeletons(tmp_path: Path, data: st.DataObject) -> None:
     """Any change of the text is written as something, or refused; nothing crashes."""
@@ -151,6 +169,8 @@ def test_damaged_skeletons(tmp_path: Path, data: st.DataObject) -> None:
         text[place] = data.draw(st.sampled_from(list(b'019-"{}[],:abefz \x80')))
     with contextlib.suppress(FormatError):
         create_sink(tmp_path / "x.h5", "hdf5", specs, bytes(text)).close()
+    with contextlib.suppress(FormatError):
+        assert all(isinstance(fact, str) for fact in facts_hdf5(bytes(text)).values())
 
 
 @given(st.binary(max_size=200))

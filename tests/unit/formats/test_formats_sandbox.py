@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -249,3 +250,15 @@ def test_a_parent_that_is_killed(model: Path) -> None:
             return
         time.sleep(0.1)
     pytest.fail("the process is still there")
+
+
+def test_what_has_to_be_inflated_into_a_file(tmp_path: Path) -> None:
+    """The process may write a temporary file for an archive, and for nothing else."""
+    stored = FIXTURES / "good" / "keras3" / "cnn_adam.keras"
+    if not stored.exists():
+        pytest.skip("the shared fixtures are not beside the project")
+    path = tmp_path / "x.keras"
+    with zipfile.ZipFile(stored) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    same(path)
