@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 import msgspec
 
 from mcodec.errors import FormatError
+from mcodec.limits import MAX_CARRIED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,6 +97,22 @@ class TensorSink(Protocol):
     def close(self) -> None:
         """Finish the file and sync it."""
         ...
+
+
+def carriable(skeleton: bytes, notes: list[str]) -> bytes:
+    """Return a skeleton that a file is to carry; nothing, and a note, if it is too large for that.
+
+    Parameters
+    ----------
+    skeleton : bytes
+    notes : list of str
+        The sink's; one line is added where the skeleton is left out.
+    """
+    if len(skeleton) <= MAX_CARRIED:
+        return skeleton
+    over = f"{len(skeleton)} bytes are over {MAX_CARRIED}"
+    notes.append(f"what the model was converted from is left out: {over}")
+    return b""
 
 
 _T = TypeVar("_T")

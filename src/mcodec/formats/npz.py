@@ -14,9 +14,17 @@ from mcodec.formats.base import read_skeleton
 from mcodec.formats.files import InputFile
 from mcodec.formats.npy_header import NpyHeader, read_header
 from mcodec.formats.npy_values import in_c_order, load, place, swapped
-from mcodec.formats.npz_write import DTYPES, FORMAT, SUFFIX, Member, NpzSkeleton, create_npz
+from mcodec.formats.npz_write import (
+    CARRIED,
+    DTYPES,
+    FORMAT,
+    SUFFIX,
+    Member,
+    NpzSkeleton,
+    create_npz,
+)
 from mcodec.formats.zips import ZipDirectory, zip_errors
-from mcodec.limits import MAX_MEMBER_BYTES, MAX_MEMBERS_BYTES
+from mcodec.limits import MAX_CARRIED, MAX_MEMBER_BYTES, MAX_MEMBERS_BYTES
 from mcodec.types import TensorSpec, itemsize, numpy_dtype
 
 if TYPE_CHECKING:
@@ -110,8 +118,9 @@ class NpzSource:
         for name, info in self._zip.members.items():
             data = b""
             if name not in tensors:
-                data = self._zip.read(name, min(MAX_MEMBER_BYTES, left))
-                left -= len(data)
+                limit = MAX_CARRIED if name == CARRIED else min(MAX_MEMBER_BYTES, left)
+                data = self._zip.read(name, limit)
+                left -= 0 if name == CARRIED else len(data)
             members.append(Member(name, name in tensors, data, deflated=info.compress_type != 0))
         return msgspec.json.encode(NpzSkeleton(1, members))
 

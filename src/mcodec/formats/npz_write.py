@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from mcodec.errors import FormatError, UsageError
-from mcodec.formats.base import read_skeleton, skeleton_format
+from mcodec.formats.base import carriable, read_skeleton, skeleton_format
 from mcodec.formats.files import TensorFile
 from mcodec.formats.npy_header import write_header
 from mcodec.limits import MAX_NAME_BYTES, MAX_SOURCE_OBJECTS
@@ -82,9 +82,12 @@ def create_npz(
     InputOutputError
         The file cannot be written.
     """
-    found = skeleton_format(skeleton)
-    members = _own(skeleton, specs) if found == FORMAT else _plain(specs, skeleton)
-    return NpzSink(path, specs, members)
+    notes = ["npz archives have no place for metadata: it is left out"] if metadata else []
+    if skeleton_format(skeleton) == FORMAT:
+        members = _own(skeleton, specs)
+    else:
+        members = _plain(specs, carriable(skeleton, notes))
+    return NpzSink(path, specs, members, notes)
 
 
 def _own(skeleton: bytes, specs: Sequence[TensorSpec]) -> list[Member]:
@@ -125,9 +128,11 @@ def _bad(name: str) -> bool:
 class NpzSink:
     """An npz archive that is being written."""
 
-    def __init__(self, path: str, specs: Sequence[TensorSpec], members: list[Member]) -> None:
+    def __init__(
+        self, path: str, specs: Sequence[TensorSpec], members: list[Member], notes: Sequence[str]
+    ) -> None:
         self.same_as: Mapping[int, int] = {}
-        self.notes: Sequence[str] = ()
+        self.notes = notes
         self._path = path
         self._members = members
         self._closed = False

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _MAX_DIGITS: Final = 19
 _MAX_FLOAT: Final = 40  # characters
-_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _MARKS: Final = b"[{,"
 
 

@@ -15,7 +15,7 @@ from mcodec.formats.base import SKELETON_KEY
 from mcodec.formats.standins import DTYPES_KEY, read_dtypes
 from mcodec.formats.torch_pickle import Scan
 from mcodec.formats.zips import ZipDirectory
-from mcodec.limits import MAX_MEMBER_BYTES, MAX_PICKLE
+from mcodec.limits import MAX_CARRIED, MAX_MEMBER_BYTES, MAX_PICKLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +83,7 @@ class Archive:
             _check_record(archive, records[storage.key], storage)
         _check_order(archive, f"{folder}/byteorder", scan)
         if f"{folder}/{CARRIED}" in archive.members:
-            self.carried = archive.read(f"{folder}/{CARRIED}", MAX_MEMBER_BYTES)
+            self.carried = archive.read(f"{folder}/{CARRIED}", MAX_CARRIED)
         if f"{folder}/{DTYPES}" in archive.members:
             self.dtypes = read_dtypes(archive.read(f"{folder}/{DTYPES}", MAX_MEMBER_BYTES))
         # torch would read a file of this name as safetensors, unless it is given one that is open.

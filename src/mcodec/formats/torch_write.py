@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from mcodec.errors import FormatError, UsageError
-from mcodec.formats.base import skeleton_format
+from mcodec.formats.base import carriable, skeleton_format
 from mcodec.formats.files import TensorFile
 from mcodec.formats.standins import stand_ins
 from mcodec.formats.torch_archive import CARRIED, DTYPES
@@ -74,13 +74,16 @@ def create_torch(
     if os.path.isdir(path):
         raise UsageError("a PyTorch checkpoint is one file, no folder", where=path)
     own = skeleton_format(skeleton) == FORMAT
-    decoded = read_torch(skeleton) if own else _plain(specs, skeleton, same_as or {})
+    notes = ["PyTorch checkpoints have no place for metadata: it is left out"] if metadata else []
+    if own:
+        decoded = read_torch(skeleton)
+    else:
+        decoded = _plain(specs, carriable(skeleton, notes), same_as or {})
     by_name = {spec.name: spec for spec in specs}
     found = {node.name: node for node in decoded.nodes if isinstance(node, Tensor)}
     for name in sorted(found.keys() ^ by_name.keys()):
         fault = "is not there" if name in found else "has no place in it"
         raise FormatError(f"the checkpoint's tensor {name!r} {fault}", code="source_invalid")
-    notes = ["PyTorch checkpoints have no place for metadata: it is left out"] if metadata else []
     return TorchSink(path, specs, decoded, notes)
 
 
