@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Where a file of one format carries the skeleton of another (spec/skeletons.md, "Carrying").
 SKELETON_KEY: Final = "mcodec.skeleton"
+VERSION: Final = 1  # of all skeletons
 OWN_KEYS: Final = "mcodec."  # how all names begin that mcodec adds to a file
 
 
@@ -139,10 +140,24 @@ def read_skeleton(skeleton: bytes, kind: type[_T]) -> _T:
     Raises
     ------
     FormatError
-        ``source_invalid`` if it does not fit.
+        ``source_invalid`` if it does not fit, ``version_unsupported`` if its key ``version`` says
+        that a newer mcodec wrote it.
     """
     try:
-        return msgspec.json.decode(skeleton, type=kind)
+        found = msgspec.json.decode(skeleton, type=kind)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise FormatError(f"the skeleton is invalid ({reason})", code="source_invalid") from error
+    version = getattr(found, "version", VERSION)
+    if version != VERSION:
+        raise FormatError(
+            f"the skeleton is of version {version}, not {VERSION}", code="version_unsupported"
+        )
+    return found
+
+
+def summary(data: bytes) -> str:
+    """Return what tells a change of bytes: their number, and the begin of their hash."""
+    from blake3 import blake3
+
+    return f"{len(data)} bytes, blake3:{blake3(data).hexdigest()[:16]}"

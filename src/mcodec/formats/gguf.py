@@ -8,12 +8,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-import blake3
 import msgspec
 import numpy as np
 
 from mcodec.errors import FormatError, UsageError
-from mcodec.formats.base import read_skeleton, skeleton_format
+from mcodec.formats.base import VERSION, read_skeleton, skeleton_format, summary
 from mcodec.formats.files import InputFile, TensorFile
 from mcodec.formats.gaps import Gap, check_gaps, check_tensors, find_gaps, read_gaps
 from mcodec.formats.gguf_cursor import ARRAY, BOOL, STRING, VALUE_TYPES, invalid
@@ -77,7 +76,9 @@ class GgufSource:
 
     def skeleton(self) -> bytes:
         """Return header and gaps, so that the file can be given back byte for byte."""
-        return msgspec.json.encode(_Skeleton(1, self._header.raw, self._file.size, self._gaps))
+        return msgspec.json.encode(
+            _Skeleton(VERSION, self._header.raw, self._file.size, self._gaps)
+        )
 
     def read(self, index: int, start: int, stop: int) -> NDArray[np.generic]:
         """Return elements [start, stop) of tensor `index`."""
@@ -134,10 +135,6 @@ def create_gguf(
 
 def _decode(skeleton: bytes) -> tuple[_Skeleton, Header]:
     plan = read_skeleton(skeleton, _Skeleton)
-    if plan.version != 1:
-        raise FormatError(
-            f"the skeleton is of version {plan.version}, not 1", code="version_unsupported"
-        )
     raw = plan.header
     header = parse_header(lambda offset, length: raw[offset : offset + length], len(raw))
     if len(header.raw) != len(raw):
@@ -178,7 +175,7 @@ def _value_text(raw: bytes, pair: Pair) -> str:
     if pair.type == ARRAY:
         kind = f"{pair.count} × {VALUE_TYPES[pair.items][0]}"
     if len(data) > _LONG:
-        return f"{kind}: {len(data)} bytes, blake3:{blake3.blake3(data).hexdigest(length=8)}"
+        return f"{kind}: {summary(data)}"
     items = _items(data, pair.items if pair.type == ARRAY else pair.type)
     return f"{kind}: {items if pair.type == ARRAY else items[0]}"
 

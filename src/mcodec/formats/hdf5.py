@@ -15,6 +15,7 @@ import numpy as np
 from h5py import h5a, h5g, h5o
 
 from mcodec.errors import McodecError
+from mcodec.formats.base import VERSION
 from mcodec.formats.files import InputFile
 from mcodec.formats.hdf5_chunks import element_dtype
 from mcodec.formats.hdf5_facts import facts_hdf5
@@ -26,7 +27,6 @@ from mcodec.formats.hdf5_plain import METADATA_KEY, inner_hdf5, own_text, read_m
 from mcodec.formats.hdf5_read import Reader, open_reader
 from mcodec.formats.hdf5_skeleton import (
     FORMAT,
-    VERSION,
     Dataset,
     Group,
     Link,

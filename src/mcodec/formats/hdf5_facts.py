@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import numpy as np
 
-from mcodec.formats.base import OWN_KEYS
+from mcodec.formats.base import OWN_KEYS, summary
 from mcodec.formats.hdf5_dtypes import plain_type, swap_unit, tensor_dtype
 from mcodec.formats.hdf5_skeleton import Dataset, Group, Link, NamedType, Tensor, decode
 from mcodec.formats.hdf5_types import REFERENCE, String, Type, lies_in_heap
@@ -96,9 +96,7 @@ def _short(value: Value, kind: Type) -> str:
     shown = _text(value, kind) if len(raw) <= _DECODED else repr(raw[:_SHOWN])
     if len(shown) <= _SHOWN and len(raw) <= _DECODED:
         return shown
-    from blake3 import blake3
-
-    return f"{shown[:_SHOWN]}... {len(raw)} bytes, blake3:{blake3(raw).hexdigest()[:16]}"
+    return f"{shown[:_SHOWN]}... {summary(raw)}"
 
 
 def _raw(value: Value, kind: Type) -> bytes:
@@ -155,10 +153,4 @@ def _kind(kind: Type) -> str:
     if dtype and plain_type(dtype) == kind:
         return dtype
     text = msgspec.json.encode(kind).decode()
-    return text if len(text) <= _SHOWN * 2 else _digest(text)
-
-
-def _digest(text: str) -> str:
-    from blake3 import blake3
-
-    return f"{text[:_SHOWN]}... blake3:{blake3(text.encode()).hexdigest()[:16]}"
+    return text if len(text) <= _SHOWN * 2 else f"{text[:_SHOWN]}... {summary(text.encode())}"

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from mcodec.errors import FormatError, UsageError
-from mcodec.formats.base import SKELETON_KEY, read_skeleton, skeleton_format
+from mcodec.formats.base import SKELETON_KEY, VERSION, carriable, read_skeleton, skeleton_format
 from mcodec.formats.hdf5_dtypes import MARKER, is_extension, plain_type
 from mcodec.formats.hdf5_fit import fit
 from mcodec.formats.hdf5_guards import child_path, invalid, link_name
 from mcodec.formats.hdf5_skeleton import (
     FORMAT,
-    VERSION,
     Attribute,
     Group,
     Link,
@@ -74,7 +73,7 @@ def plan_file(
     """
     plan = _structure(specs, carried) or _bare(specs, same_as)
     notes: list[str] = []
-    ours = {METADATA_KEY: b"", SKELETON_KEY: carried}
+    ours = {METADATA_KEY: b"", SKELETON_KEY: carriable(carried, notes)}
     if metadata:
         try:
             ours[METADATA_KEY] = msgspec.json.encode(dict(metadata))

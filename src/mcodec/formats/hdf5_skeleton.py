@@ -10,7 +10,6 @@ from typing import Final, Literal
 
 import msgspec
 
-from mcodec.errors import FormatError
 from mcodec.formats.base import read_skeleton
 from mcodec.formats.hdf5_guards import child_path, invalid, link_name, over_limit
 from mcodec.formats.hdf5_types import (
@@ -27,7 +26,6 @@ from mcodec.formats.hdf5_types import (
 from mcodec.limits import MAX_ELEMENTS, MAX_SOURCE_OBJECTS
 
 FORMAT: Final = "hdf5"
-VERSION: Final = 1
 CreationOrder = Literal[0, 1, 3]  # HDF5's flags: not kept, kept, kept and indexed
 
 
@@ -130,11 +128,6 @@ def decode(data: bytes) -> Skeleton:
         is over a limit, ``version_unsupported`` if a newer mcodec wrote it.
     """
     skeleton = read_skeleton(data, Skeleton)
-    if skeleton.version != VERSION:
-        raise FormatError(
-            f"the skeleton is of version {skeleton.version}, not {VERSION}",
-            code="version_unsupported",
-        )
     _check(skeleton)
     return skeleton
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mcodec.errors import FormatError, McodecError
-from mcodec.formats.base import skeleton_format
+from mcodec.formats.base import VERSION, skeleton_format, summary
 from mcodec.formats.hdf5 import Hdf5Source
 from mcodec.formats.hdf5_guards import border
 from mcodec.formats.keras_archive import WEIGHTS, FolderArchive, ZipArchive
-from mcodec.formats.keras_skeleton import FORMAT, VERSION, KerasSkeleton, Member, decode
+from mcodec.formats.keras_skeleton import FORMAT, KerasSkeleton, Member, decode
 from mcodec.formats.keras_write import create_keras
 from mcodec.formats.registry import hook
 
@@ -135,13 +135,9 @@ def facts_keras(skeleton: bytes) -> dict[str, str]:
     """
     if not skeleton:
         return {}
-    from blake3 import blake3
-
     plan = decode(skeleton)
     facts = {
-        f"member {member.name!r}": (
-            f"{len(member.data)} bytes, blake3:{blake3(member.data).hexdigest()[:16]}"
-        )
+        f"member {member.name!r}": summary(member.data)
         for member in plan.members
         if not member.weights
     }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from mcodec.errors import FormatError
-from mcodec.formats.base import skeleton_format
+from mcodec.formats.base import VERSION, skeleton_format, summary
 from mcodec.formats.files import InputFile
 from mcodec.formats.hdf5 import Hdf5Source, open_hdf5
 from mcodec.formats.hdf5_guards import invalid, over_limit, refused
@@ -19,7 +19,6 @@ from mcodec.formats.keras_index import shard_names
 from mcodec.formats.keras_names import regular_size
 from mcodec.formats.keras_shards_skeleton import (
     FORMAT,
-    VERSION,
     Shard,
     ShardsSkeleton,
     check_apart,
@@ -240,11 +239,8 @@ def facts_keras_shards(skeleton: bytes) -> dict[str, str]:
     """
     if not skeleton:
         return {}
-    from blake3 import blake3
-
     plan = decode(skeleton)
-    digest = blake3(plan.index).hexdigest()[:16]
-    facts = {f"index {plan.name!r}": f"{len(plan.index)} bytes, blake3:{digest}"}
+    facts = {f"index {plan.name!r}": summary(plan.index)}
     inner = hook("hdf5", "facts")
     if inner is not None:
         for shard in plan.shards:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from mcodec.errors import FormatError
 from mcodec.formats import hdf5_skeleton
 from mcodec.formats.base import read_skeleton
 from mcodec.formats.hdf5_guards import invalid, refused
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 FORMAT: Final = "keras_shards"
-VERSION: Final = 1
 
 
 class Shard(msgspec.Struct, forbid_unknown_fields=True):
@@ -67,11 +65,6 @@ def decode(data: bytes) -> ShardsSkeleton:
         wrote it.
     """
     skeleton = read_skeleton(data, ShardsSkeleton)
-    if skeleton.version != VERSION:
-        raise FormatError(
-            f"the skeleton is of version {skeleton.version}, not {VERSION}",
-            code="version_unsupported",
-        )
     names = shard_names(skeleton.index, skeleton.name)
     if names != [shard.name for shard in skeleton.shards]:
         raise invalid("the shards of the skeleton are not those of its index")

@@ -6,7 +6,6 @@ from typing import Final
 
 import msgspec
 
-from mcodec.errors import FormatError
 from mcodec.formats import hdf5_skeleton
 from mcodec.formats.base import read_skeleton
 from mcodec.formats.hdf5_guards import invalid, over_limit
@@ -15,7 +14,6 @@ from mcodec.formats.keras_names import check_names
 from mcodec.limits import MAX_MEMBER_BYTES, MAX_MEMBERS_BYTES
 
 FORMAT: Final = "keras"
-VERSION: Final = 1
 
 
 class Member(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -57,11 +55,6 @@ def decode(data: bytes) -> KerasSkeleton:
         wrote it.
     """
     skeleton = read_skeleton(data, KerasSkeleton)
-    if skeleton.version != VERSION:
-        raise FormatError(
-            f"the skeleton is of version {skeleton.version}, not {VERSION}",
-            code="version_unsupported",
-        )
     check_names(member.name for member in skeleton.members)
     if [one.name for one in skeleton.members if one.weights] != [WEIGHTS]:
         raise invalid(f"the skeleton does not have the one place of {WEIGHTS!r}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from mcodec.errors import FormatError, UsageError
-from mcodec.formats.base import read_skeleton, skeleton_format
+from mcodec.formats.base import VERSION, read_skeleton, skeleton_format
 from mcodec.formats.files import InputFile, TensorFile
 from mcodec.formats.npy_header import read_header, write_header
 from mcodec.formats.npy_values import load, place
@@ -68,7 +68,7 @@ class NpySource:
 
     def skeleton(self) -> bytes:
         """Return the skeleton, which says the format and nothing else."""
-        return msgspec.json.encode(_Skeleton(1))
+        return msgspec.json.encode(_Skeleton(VERSION))
 
     def read(self, index: int, start: int, stop: int) -> NDArray[np.generic]:
         """Return elements [start, stop) of the array."""
@@ -96,8 +96,8 @@ def create_npy(
     InputOutputError
         The file cannot be written.
     """
-    if skeleton_format(skeleton) == FORMAT and read_skeleton(skeleton, _Skeleton).version != 1:
-        raise FormatError("the skeleton is not of version 1", code="version_unsupported")
+    if skeleton_format(skeleton) == FORMAT:
+        read_skeleton(skeleton, _Skeleton)
     if len(specs) != 1:
         raise UsageError(f"a .npy file holds one array, not {len(specs)}: choose npz")
     head = write_header(specs[0])

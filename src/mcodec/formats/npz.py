@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from mcodec.errors import FormatError
-from mcodec.formats.base import read_skeleton
+from mcodec.formats.base import VERSION, read_skeleton, summary
 from mcodec.formats.files import InputFile
 from mcodec.formats.npy_header import NpyHeader, read_header
 from mcodec.formats.npy_values import in_c_order, load, place, swapped
@@ -122,7 +122,7 @@ class NpzSource:
                 data = self._zip.read(name, limit)
                 left -= 0 if name == CARRIED else len(data)
             members.append(Member(name, name in tensors, data, deflated=info.compress_type != 0))
-        return msgspec.json.encode(NpzSkeleton(1, members))
+        return msgspec.json.encode(NpzSkeleton(VERSION, members))
 
     def read(self, index: int, start: int, stop: int) -> NDArray[np.generic]:
         """Return elements [start, stop) of tensor `index`."""
@@ -199,12 +199,8 @@ def facts_npz(skeleton: bytes) -> dict[str, str]:
     """Return the members that are no tensors, as text."""
     if not skeleton:
         return {}
-    from blake3 import blake3
-
     return {
-        f"member {member.name!r}": (
-            f"{len(member.data)} bytes, blake3:{blake3(member.data).hexdigest()[:16]}"
-        )
+        f"member {member.name!r}": summary(member.data)
         for member in read_skeleton(skeleton, NpzSkeleton).members
         if not member.tensor and not member.ours
     }

@@ -91,10 +91,7 @@ def create_npz(
 
 
 def _own(skeleton: bytes, specs: Sequence[TensorSpec]) -> list[Member]:
-    decoded = read_skeleton(skeleton, NpzSkeleton)
-    if decoded.version != 1:
-        raise FormatError("the skeleton is not of version 1", code="version_unsupported")
-    members = decoded.members
+    members = read_skeleton(skeleton, NpzSkeleton).members
     if len(members) > MAX_SOURCE_OBJECTS:
         raise FormatError("the skeleton has too many members", code="limit_exceeded")
     names = {member.name for member in members}

@@ -8,12 +8,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-import blake3
 import msgspec
 import numpy as np
 
 from mcodec.errors import FormatError, UsageError
-from mcodec.formats.base import skeleton_format
+from mcodec.formats.base import VERSION, skeleton_format, summary
 from mcodec.formats.files import InputFile
 from mcodec.formats.gaps import Gap, check_gaps, check_tensors, read_gaps
 from mcodec.formats.onnx_external import plain_location
@@ -104,7 +103,7 @@ class OnnxSource:
             for name, size in self._scan.files.sizes.items()
         ]
         model = _model_name(self._file.path) if files else ""
-        return msgspec.json.encode(Skeleton(1, rest, holes, model, files))
+        return msgspec.json.encode(Skeleton(VERSION, rest, holes, model, files))
 
     def _data_gaps(self, location: str) -> list[Gap]:
         file = InputFile(self._scan.files.path(location))
@@ -252,5 +251,4 @@ def facts_onnx(skeleton: bytes) -> dict[str, str]:
         The skeleton breaks a rule.
     """
     rest = decode(skeleton).rest
-    digest = blake3.blake3(rest).hexdigest(length=8)
-    return {"the model besides its arrays": f"{len(rest)} bytes, blake3:{digest}"}
+    return {"the model besides its arrays": summary(rest)}

@@ -140,10 +140,6 @@ def decode(skeleton: bytes) -> Skeleton:
         It breaks a rule.
     """
     plan = read_skeleton(skeleton, Skeleton)
-    if plan.version != 1:
-        raise FormatError(
-            f"the skeleton is of version {plan.version}, not 1", code="version_unsupported"
-        )
     if len(plan.rest) > MAX_ONNX_REST:
         raise FormatError(f"a skeleton of {len(plan.rest)} bytes", code="limit_exceeded")
     end, size = 0, plan.size

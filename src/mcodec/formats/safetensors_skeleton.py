@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from mcodec.errors import FormatError
-from mcodec.formats.base import SKELETON_KEY, read_skeleton
+from mcodec.formats.base import SKELETON_KEY, read_skeleton, summary
 from mcodec.formats.safetensors_header import Header, parse_header
 from mcodec.formats.safetensors_sets import (
     INDEX_SUFFIX,
@@ -115,10 +115,6 @@ def read_layout(skeleton: bytes) -> Layout:
 
 def _decode(skeleton: bytes) -> Skeleton:
     decoded = read_skeleton(skeleton, Skeleton)
-    if decoded.version != 1:
-        raise FormatError(
-            f"the skeleton is of version {decoded.version}, not 1", code="version_unsupported"
-        )
     if (decoded.header is None) != bool(decoded.shards) or (decoded.index and not decoded.shards):
         raise FormatError(
             "the skeleton is neither of one file nor of a set of files", code="source_invalid"
@@ -197,9 +193,4 @@ def facts_safetensors(skeleton: bytes) -> dict[str, str]:
 
 
 def _short(text: str) -> str:
-    if len(text) <= _LONG:
-        return text
-    from blake3 import blake3
-
-    digest = blake3(text.encode("utf-8")).hexdigest(length=8)
-    return f"{len(text)} characters, blake3:{digest}"
+    return text if len(text) <= _LONG else summary(text.encode("utf-8"))

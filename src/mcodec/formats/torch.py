@@ -6,7 +6,6 @@ mapped, so that the bytes of a tensor are read when they are asked for.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +13,7 @@ import msgspec
 import numpy as np
 
 from mcodec.errors import FormatError, McodecError
-from mcodec.formats.base import read_skeleton
+from mcodec.formats.base import VERSION, read_skeleton, summary
 from mcodec.formats.files import InputFile
 from mcodec.formats.torch_archive import Archive, quiet_torch
 from mcodec.formats.torch_paths import find, free_name, join, key_text
@@ -97,7 +96,7 @@ class TorchSource:
             self._archive.close()
             raise
         self._skeleton = msgspec.json.encode(
-            TorchSkeleton(1, walk.nodes, self._archive.carried if not key else b"")
+            TorchSkeleton(VERSION, walk.nodes, self._archive.carried if not key else b"")
         )
         self.tensors: SequenceType[TensorSpec] = walk.tensors
         self.metadata: MappingType[str, str] = {}
@@ -248,5 +247,4 @@ def _fact(node: Node) -> str:
             text = repr(node)
     if len(text) <= _SHOWN:
         return text
-    digest = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
-    return f"{text[:40]}... ({len(text)} characters, sha256:{digest[:16]})"
+    return f"{text[:40]}... {summary(text.encode('utf-8', 'backslashreplace'))}"

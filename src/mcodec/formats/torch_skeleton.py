@@ -110,8 +110,6 @@ def read_torch(skeleton: bytes) -> TorchSkeleton:
         ``source_invalid``, ``version_unsupported``, ``limit_exceeded``.
     """
     decoded = read_skeleton(skeleton, TorchSkeleton)
-    if decoded.version != 1:
-        raise FormatError("the skeleton is not of version 1", code="version_unsupported")
     nodes = decoded.nodes
     if len(nodes) > MAX_SOURCE_OBJECTS:
         raise FormatError("the skeleton has too many objects", code="limit_exceeded")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from mcodec.errors import FormatError, UsageError
-from mcodec.formats.base import carriable, skeleton_format
+from mcodec.formats.base import VERSION, carriable, skeleton_format
 from mcodec.formats.files import TensorFile
 from mcodec.formats.standins import stand_ins
 from mcodec.formats.torch_archive import CARRIED, DTYPES
@@ -95,7 +95,7 @@ def _plain(
     for index, spec in enumerate(specs):
         first = specs[same_as[index]].name if index in same_as else None
         nodes += [spec.name, Tensor(spec.name, same_as=first)]
-    return TorchSkeleton(1, nodes, carried)
+    return TorchSkeleton(VERSION, nodes, carried)
 
 
 def _places(

@@ -255,7 +255,7 @@ def test_long_facts_are_shortened() -> None:
     skeleton = msgspec.json.encode({"format": "safetensors", "version": 1, "header": header})
     facts = facts_safetensors(skeleton)
     assert facts.keys() == {"metadata long"}
-    assert facts["metadata long"].startswith("1000 characters, blake3:")
+    assert facts["metadata long"].startswith("1000 bytes, blake3:")
     assert facts_safetensors(b"") == {}
     assert inner_safetensors(b"") == b""
     assert not folder_safetensors(b"")
