@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
@@ -122,11 +123,15 @@ def test_taken_or_refused(
 
 def check_back(trial: Trial) -> None:
     """Check that what was converted, and packed, gives the file again."""
+    found: list[Path] = []
     for verb, source in (("convert", "out.safetensors"), ("unpack", "out.mc")):
         restored = trial.work / verb / trial.fixture.path.name
         restored.parent.mkdir()
         out = ("-o", restored) if verb == "unpack" else (restored,)
         assert call(verb, source, *out, "--to", trial.fixture.format).code == 0
+        if any(filecmp.cmp(restored, other, shallow=False) for other in found):
+            continue  # looked at already; bombs take a while
+        found.append(restored)
         if FUZZ not in trial.fixture.name:
             check_same(trial.fixture.format, trial.path, restored)
         assert call("diff", trial.path, restored).code == 0
