@@ -13,6 +13,7 @@ from mcodec.formats.base import skeleton_format
 from mcodec.formats.hdf5_write import create_hdf5
 from mcodec.formats.keras_archive import WEIGHTS
 from mcodec.formats.keras_skeleton import FORMAT, KerasSkeleton, Member, decode
+from mcodec.formats.zips import member_info
 from mcodec.storage import io_errors
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from mcodec.formats.base import TensorSink
     from mcodec.types import TensorSpec
 
-_NO_CLOCK: Final = (1980, 1, 1, 0, 0, 0)
 _STEP: Final = 1 << 22
 
 
@@ -139,9 +139,7 @@ class KerasSink:
     def _put(self, archive: zipfile.ZipFile, member: Member) -> None:
         if member.name.endswith("/"):
             return  # an archive needs no empty folders
-        info = zipfile.ZipInfo(member.name, _NO_CLOCK)
-        info.compress_type = zipfile.ZIP_DEFLATED if member.deflated else zipfile.ZIP_STORED
-        info.external_attr = 0o600 << 16
+        info = member_info(member.name, deflated=member.deflated)
         if not member.weights:
             archive.writestr(info, member.data)
             return

@@ -18,6 +18,7 @@ from mcodec.formats.base import carriable, read_skeleton, skeleton_format
 from mcodec.formats.files import TensorFile
 from mcodec.formats.npy_header import write_header
 from mcodec.limits import MAX_NAME_BYTES, MAX_SOURCE_OBJECTS
+from mcodec.formats.zips import member_info
 from mcodec.storage import io_errors
 from mcodec.types import EXTENSION_DTYPES
 
@@ -30,7 +31,6 @@ FORMAT: Final = "npz"
 SUFFIX: Final = ".npy"
 DTYPES: Final = "mcodec.dtypes.json"
 CARRIED: Final = "mcodec.skeleton.json"
-_NO_CLOCK: Final = (1980, 1, 1, 0, 0, 0)
 _STEP: Final = 1 << 22
 
 
@@ -166,9 +166,7 @@ class NpzSink:
             self._data.close()
 
     def _put(self, archive: zipfile.ZipFile, member: Member) -> None:
-        info = zipfile.ZipInfo(member.name, _NO_CLOCK)
-        info.compress_type = zipfile.ZIP_DEFLATED if member.deflated else zipfile.ZIP_STORED
-        info.external_attr = 0o600 << 16
+        info = member_info(member.name, deflated=member.deflated)
         if not member.tensor:
             archive.writestr(info, member.data)
             return

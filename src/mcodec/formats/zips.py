@@ -23,6 +23,7 @@ _LOCAL_MAGIC: Final = b"PK\x03\x04"
 _ENCRYPTED: Final = 0x41  # the flag of the old encryption and that of the strong one
 _METHODS: Final = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
 _STEP: Final = 1 << 20
+_NO_CLOCK: Final = (1980, 1, 1, 0, 0, 0)
 
 
 @contextlib.contextmanager
@@ -188,6 +189,14 @@ class ZipDirectory:
         self._zip.close()
         if hasattr(self, "_file"):
             self._file.close()
+
+
+def member_info(name: str, *, deflated: bool) -> zipfile.ZipInfo:
+    """Return how a member is written: with no clock, so that the same model is the same file."""
+    info = zipfile.ZipInfo(name, _NO_CLOCK)
+    info.compress_type = zipfile.ZIP_DEFLATED if deflated else zipfile.ZIP_STORED
+    info.external_attr = 0o600 << 16
+    return info
 
 
 def _invalid(message: str) -> FormatError:
