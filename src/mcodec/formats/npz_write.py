@@ -17,8 +17,8 @@ from mcodec.errors import FormatError, UsageError
 from mcodec.formats.base import carriable, read_skeleton, skeleton_format
 from mcodec.formats.files import TensorFile
 from mcodec.formats.npy_header import write_header
-from mcodec.limits import MAX_NAME_BYTES, MAX_SOURCE_OBJECTS
 from mcodec.formats.zips import member_info
+from mcodec.limits import MAX_NAME_BYTES, MAX_SOURCE_OBJECTS
 from mcodec.storage import io_errors
 from mcodec.types import EXTENSION_DTYPES
 
