@@ -53,12 +53,16 @@ def command(
     differs.
     """
     from mcodec.api.diff import diff
-    from mcodec.formats.registry import is_container
+    from mcodec.formats.registry import format_of, is_container
 
     # A task, or a key, that is given once is meant for the side, or sides, that have such.
     boxes = (is_container(left), is_container(right))
     of_task = _sides("--task", tasks, boxes, None)
-    of_key = _sides("--key", keys, (not boxes[0], not boxes[1]), "")
+    has_keys = [
+        bool(keys) and not box and format_of(path) == "torch"
+        for box, path in zip(boxes, (left, right), strict=True)
+    ]
+    of_key = _sides("--key", keys, (has_keys[0], has_keys[1]), "")
     with render.progress_bar("comparing", shown=not (quiet or as_json)) as progress:
         report = diff(
             left, right, tasks=of_task, keys=of_key, sandbox=sandbox, jobs=jobs, progress=progress
@@ -85,10 +89,12 @@ def _sides(
     match given:
         case ():
             return default, default
-        case (one,):
+        case (one,) if any(takes):
             return (one if takes[0] else default), (one if takes[1] else default)
         case (one, two):
             return one, two
+        case (_,):
+            raise UsageError(f"{option} is of no use here: neither X nor Y has such")
     raise UsageError(f"{option} is given at most twice: for X, and for Y")
 
 

@@ -146,7 +146,7 @@ def open_source(path: str | os.PathLike[str], key: str = "") -> TensorSource:
         The file is not there or may not be read.
     """
     name = os.fspath(path)
-    found = _detect(name)
+    found = format_of(name)
     if key and found != "torch":
         raise UsageError(f"--key is for PyTorch checkpoints; {name} is {FORMATS[found].label}")
     opener = _function(found, "open")
@@ -249,8 +249,16 @@ def _function(name: str, verb: str) -> Callable[..., Any]:
     return function
 
 
-def _detect(path: str) -> str:
-    """Return the format of a file or folder: by what it holds, else by its name."""
+def format_of(path: str) -> str:
+    """Return the format of a file or folder: by what it holds, else by its name.
+
+    Raises
+    ------
+    FormatError
+        ``source_unknown`` if it is of none in `FORMATS`.
+    InputOutputError
+        It is not there or may not be read.
+    """
     if not is_url(path) and os.path.isdir(path):
         return _detect_folder(path)
     with Sniffed(path) as seen:

@@ -47,6 +47,9 @@ def key_text(index: int, nodes: list[Node]) -> str:
 def find(root: Any, key: str) -> Any:
     """Return what lies at a dotted path; keys may have dots themselves.
 
+    Where there is no such thing but keys that go on from there (``module.`` of parallel training),
+    a dict of these, without what they have in common.
+
     Raises
     ------
     UsageError
@@ -67,12 +70,14 @@ def find(root: Any, key: str) -> Any:
         ]
         left.extend(reversed(found))
     value, rest = deepest
+    below = [(t[len(rest) + 1 :], item) for t, item in _items(value) if t.startswith(f"{rest}.")]
+    if below and type(value) in KINDS:
+        return OrderedDict(below) if type(value) is OrderedDict else dict(below)
     there = [text[:40] for text, _ in _items(value)]
     shown = ", ".join(map(repr, there[:_LISTED])) + (", ..." if len(there) > _LISTED else "")
-    raise UsageError(
-        f"there is no {rest!r} in the checkpoint's"
-        f" {key[: len(key) - len(rest)].rstrip('.') or 'top'!r}; it has {shown or 'no items'}"
-    )
+    place = key[: len(key) - len(rest)].rstrip(".")
+    where = f"the checkpoint's {place!r}" if place else "the checkpoint"
+    raise UsageError(f"there is no {rest!r} in {where}; it has {shown or 'no items'}")
 
 
 def _items(value: Any) -> list[tuple[str, Any]]:
