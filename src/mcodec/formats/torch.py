@@ -73,9 +73,8 @@ def open_torch(path: str, key: str = "") -> TorchSource:
     except McodecError as error:
         if isinstance(error, FormatError) and not error.where:
             error.at(path)
-        raise
-    finally:
         file.close()
+        raise
 
 
 class TorchSource:
@@ -84,6 +83,7 @@ class TorchSource:
     format = FORMAT
 
     def __init__(self, file: InputFile, key: str = "") -> None:
+        self._file = file
         self._archive = Archive(file)
         try:
             walk = Walk(self._archive.dtypes, key)
@@ -125,7 +125,12 @@ class TorchSource:
         scale = dtype.itemsize // view.array.itemsize  # of a stand-in: bytes an element
         first, last = start * scale, stop * scale
         array = view.array
-        if array.flags.c_contiguous:
+        place = self._archive.places.get(view.address)
+        if array.flags.c_contiguous and place is not None:
+            # Not through the mapping: its pages would stay, and a file that shrinks would kill us.
+            found = np.empty(last - first, array.dtype)
+            self._file.read_into(found, place + view.offset + first * array.itemsize)
+        elif array.flags.c_contiguous:
             found = array.reshape(-1)[first:last].copy()
         else:
             found = array.flat[first:last]
@@ -135,6 +140,7 @@ class TorchSource:
         """Release the file, and what of it is mapped."""
         self._views = []
         self._archive.close()
+        self._file.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +152,8 @@ class _View:
     array : ndarray
     address : int
         Of the storage.
+    offset : int
+        Of the first element in the storage, in bytes.
     signs : tuple of int
         The places in an element, in bytes, of signs that are to be turned over.
     width : int
@@ -154,6 +162,7 @@ class _View:
 
     array: NDArray[Any]
     address: int
+    offset: int
     signs: tuple[int, ...]
     width: int
 
@@ -181,7 +190,8 @@ class _View:
         places = (half, last) if tensor.is_complex() else (last,)
         signs = set(places) if tensor.is_neg() else set()
         signs ^= {last} if tensor.is_conj() else set()
-        return cls(array, storage.data_ptr(), tuple(sorted(signs)), width)
+        offset = tensor.storage_offset() * width
+        return cls(array, storage.data_ptr(), offset, tuple(sorted(signs)), width)
 
     def resolved(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Turn over the signs in bytes that are the caller's."""

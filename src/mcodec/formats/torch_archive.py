@@ -48,6 +48,9 @@ class Archive:
         The skeleton of another format that lies in it.
     dtypes : dict of str to str
         What stand-ins really are, by the names of the tensors.
+    places : dict of int to int
+        Where a storage lies in the file, by its address in memory; only of files that are mapped
+        and little-endian.
 
     Raises
     ------
@@ -61,6 +64,7 @@ class Archive:
         self.value: Any = None
         self.carried = b""
         self.dtypes: dict[str, str] = {}
+        self.places: dict[int, int] = {}
         self._zip: ZipDirectory | None = None
         self._lock = threading.Lock()
         self._unchecked: dict[int, str] = {}  # address of a storage -> its record
@@ -81,7 +85,7 @@ class Archive:
         records = {key: f"{folder}/data/{key}" for key in scan.storages}
         for storage in scan.storages.values():
             _check_record(archive, records[storage.key], storage)
-        _check_order(archive, f"{folder}/byteorder", scan)
+        little = _check_order(archive, f"{folder}/byteorder", scan)
         if f"{folder}/{CARRIED}" in archive.members:
             self.carried = archive.read(f"{folder}/{CARRIED}", MAX_CARRIED)
         if f"{folder}/{DTYPES}" in archive.members:
@@ -104,7 +108,10 @@ class Archive:
             raise _invalid("torch reads other storages than those that were checked")
         if mapped:
             places = [archive.stored_at(records[one.key]) or 0 for one in full]
-            _check_mapping([address for address, _ in found], places)
+            addresses = [address for address, _ in found]
+            _check_mapping(addresses, places)
+            if little:
+                self.places = dict(zip(addresses, places, strict=True))
             self._unchecked = {
                 address: records[one.key] for (address, _), one in zip(found, full, strict=True)
             }
@@ -160,15 +167,19 @@ def _check_record(archive: ZipDirectory, record: str, storage: Storage) -> None:
         )
 
 
-def _check_order(archive: ZipDirectory, record: str, scan: Scan) -> None:
-    """Refuse what torch gets wrong: it turns the bytes of storages round only if they are typed."""
+def _check_order(archive: ZipDirectory, record: str, scan: Scan) -> bool:
+    """Tell little-endian archives, and refuse what torch gets wrong of others.
+
+    It turns the bytes of storages round only if they are typed.
+    """
     if record not in archive.members or archive.read(record, 16) == b"little":
-        return
+        return True
     if any(storage.untyped for storage in scan.storages.values()):
         raise FormatError(
             "it is big-endian, and holds tensors of dtypes that torch does not turn round",
             code="source_refused",
         )
+    return False
 
 
 def _check_mapping(addresses: list[int], places: list[int]) -> None:
