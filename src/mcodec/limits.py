@@ -39,6 +39,7 @@ MAX_FOLDER_FILES: Final = 1 << 16  # of a model that is a folder, its folders co
 MAX_ELEMENT_BYTES: Final = 64 * KIB
 MAX_ATTRIBUTE_BYTES: Final = 256 * MIB
 MAX_CARRIED: Final = 128 * MIB  # a skeleton, or metadata, that a file of another format carries
+MAX_SOURCE_MESSAGES: Final = 1 << 24  # in headers of HDF5 objects, as often as they are read
 MAX_TYPE_MEMBERS: Final = 4096  # of a compound or an enumeration of HDF5
 MAX_ANSWER: Final = 64 * MIB  # of a sandbox: what it says of all tensors
 MAX_SKELETON: Final = 1 * GIB  # of a sandbox

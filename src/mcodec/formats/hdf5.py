@@ -22,6 +22,7 @@ from mcodec.formats.hdf5_facts import facts_hdf5
 from mcodec.formats.hdf5_file import open_fid
 from mcodec.formats.hdf5_guards import border
 from mcodec.formats.hdf5_heap import GlobalHeaps
+from mcodec.formats.hdf5_image import Image
 from mcodec.formats.hdf5_order import ModelOrder
 from mcodec.formats.hdf5_plain import METADATA_KEY, inner_hdf5, own_text, read_metadata
 from mcodec.formats.hdf5_read import Reader, open_reader
@@ -86,9 +87,10 @@ class Hdf5Source:
         self._readers: dict[int, Reader] = {}
         try:
             plist = self._fid.get_create_plist()
-            self._heaps = GlobalHeaps(file, plist.get_userblock(), *plist.get_sizes())
-            reader = ValueReader(self._fid, file.size, self._heaps)
-            self._found = Walker(self._fid, file.size, reader).walk()
+            self._image = Image(file, plist.get_userblock(), *plist.get_sizes())
+            self._heaps = GlobalHeaps(self._image)
+            reader = ValueReader(self._fid, self._image, self._heaps)
+            self._found = Walker(self._fid, self._image, reader).walk()
             names = ModelOrder(self._fid, self._found, reader).names()
             self.metadata: Mapping[str, str] = _metadata(self._fid, reader)
         except BaseException:
@@ -101,7 +103,7 @@ class Hdf5Source:
     def skeleton(self) -> bytes:
         """Return the JSON of everything but the tensors."""
         with self._lock, border(self._file.path):
-            reader = ValueReader(self._fid, self._file.size, self._heaps)
+            reader = ValueReader(self._fid, self._image, self._heaps)
             objects = [self._object(node, reader) for node in self._found.nodes]
             return encode(Skeleton(VERSION, reader.table.types, objects))
 

@@ -22,6 +22,7 @@ from mcodec.formats.hdf5_guards import (
     over_limit,
     refused,
 )
+from mcodec.formats.hdf5_raw import data_offset
 from mcodec.formats.hdf5_types import Opaque, Type
 from mcodec.formats.hdf5_values import ValueReader, shape_of
 from mcodec.limits import MAX_SOURCE_OBJECTS, MAX_TENSORS, decoded_budget
@@ -29,6 +30,8 @@ from mcodec.types import TensorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from mcodec.formats.hdf5_image import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +132,16 @@ class Walker:
     Parameters
     ----------
     fid : h5py.h5f.FileID
-    file_bytes : int
-        The real size of the file.
+    image : Image
+        Of the same file.
     reader : ValueReader
         For the attribute that tells a tensor's dtype.
     """
 
-    def __init__(self, fid: h5f.FileID, file_bytes: int, reader: ValueReader) -> None:
+    def __init__(self, fid: h5f.FileID, image: Image, reader: ValueReader) -> None:
         self._fid = fid
-        self._file_bytes = file_bytes
+        self._image = image
+        self._file_bytes = image.size
         self._reader = reader
         self._found = Inventory()
         self._first: dict[int, str] = {}  # address -> path
@@ -241,10 +245,11 @@ class Walker:
 
     def _dataset(self, dsid: h5d.DatasetID, path: str) -> str:
         """Check a dataset, and return whether it is a tensor or not."""
-        plist = dsid.get_create_plist()
-        check_creation(plist, path)
         tid = dsid.get_type()
         known = self._reader.types.look_up(tid, path)
+        self._reader.check_fill(dsid, known.kind, path)
+        plist = dsid.get_create_plist()
+        check_creation(plist, path)
         size = tid.get_size()
         shape = shape_of(dsid.get_space(), path)
         declared = size * math.prod(shape or ()) if shape is not None else 0
@@ -271,12 +276,10 @@ class Walker:
         """Return where a contiguous dataset's data lies, the user block counted."""
         if plist.get_layout() != h5d.CONTIGUOUS or not spec.nbytes:
             return None
-        offset = dsid.get_offset()
-        if offset is None:
-            return None  # never written: HDF5 gives its fill value
-        if not 0 <= offset <= self._file_bytes - spec.nbytes:
+        offset = data_offset(dsid, self._image)
+        if offset is not None and offset > self._file_bytes - spec.nbytes:
             raise invalid(f"the data of {spec.name!r} lies past the end of the file")
-        return int(offset)
+        return offset  # None: never written, HDF5 gives its fill value
 
     def _marker(self, dsid: h5d.DatasetID, path: str) -> str:
         raw = MARKER.encode()

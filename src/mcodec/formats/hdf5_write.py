@@ -28,8 +28,8 @@ from mcodec.formats.hdf5_skeleton import (
     Tensor,
     decode,
 )
+from mcodec.formats.hdf5_store import VARIABLE_BYTES, write_value
 from mcodec.formats.hdf5_typeids import build
-from mcodec.formats.hdf5_values import VARIABLE_BYTES, write_value
 from mcodec.storage import io_errors
 
 if TYPE_CHECKING:

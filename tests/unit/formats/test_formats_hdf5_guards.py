@@ -243,7 +243,7 @@ def test_one_large_string_named_many_times(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("at", "value", "match"),
     [
-        (8, 1 << 40, "does not fit"),
+        (8, 1 << 40, "do not fit"),
         (24, 1 << 40, "damaged"),
         (24, 0xFFFFFFFFFFFFFFF8, "damaged"),
         (24, 100, "damaged"),
@@ -258,14 +258,14 @@ def test_heaps_that_would_hang_the_library(tmp_path: Path, at: int, value: int, 
     refused(path, "source_invalid", match)
 
 
-def test_heap_inside_a_heap(tmp_path: Path) -> None:
+def test_what_looks_like_a_heap_inside_a_heap(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file.attrs["a"] = "xGCOL\x01" + "x" * 50
         file.attrs["b"] = "b"
     data = (tmp_path / "x.h5").read_bytes()
     inner = data.index(b"xGCOL\x01") + 1
     (tmp_path / "x.h5").write_bytes(data[: inner + 5] + bytes(3) + data[inner + 8 :])
-    refused(tmp_path / "x.h5", "source_invalid", "inside another")
+    consume(tmp_path / "x.h5")
 
 
 def test_sequences_of_no_known_kind(tmp_path: Path) -> None:

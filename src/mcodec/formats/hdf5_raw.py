@@ -1,0 +1,125 @@
+"""What attributes and datasets hold, byte for byte: nothing is converted by the HDF5 library."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from h5py import h5d, h5g
+
+from mcodec.formats.hdf5_chunks import Chunks, element_dtype, paste
+from mcodec.formats.hdf5_guards import invalid, refused
+from mcodec.formats.hdf5_headers import Header, Headers
+from mcodec.formats.hdf5_image import Fields
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from h5py import h5t
+
+    from mcodec.formats.hdf5_image import Image
+
+    ObjectID: TypeAlias = h5g.GroupID | h5d.DatasetID | h5t.TypeID
+
+_INLINE = 0  # class of a layout: the data stands in the message
+_LAYOUT_HEAD_V1 = 8  # bytes of version, rank, class, and what is reserved
+
+
+class RawValues:
+    """Reads raw values of one file.
+
+    Parameters
+    ----------
+    image : Image
+        Of the file.
+    """
+
+    def __init__(self, image: Image) -> None:
+        self._image = image
+        self._headers = Headers(image)
+
+    def attribute(self, oid: ObjectID, name: bytes, length: int, path: str) -> bytes:
+        """Return the first `length` bytes of an attribute's value.
+
+        Raises
+        ------
+        FormatError
+            ``source_invalid`` if it is shorter, ``source_refused`` if it is stored in a way that is
+            not read.
+        """
+        data = self._header(oid).attributes.get(name)
+        if data is None:
+            raise refused(f"{path!r} is stored in a way that mcodec does not read")
+        return _exactly(data, length, path)
+
+    def fills(self, dsid: h5d.DatasetID, path: str) -> list[bytes]:
+        """Return all values of a dataset that HDF5 may take for its fill value.
+
+        Raises
+        ------
+        FormatError
+            As `attribute`.
+        """
+        header = self._header(dsid)
+        if header.shared:
+            raise refused(f"{path!r} has a fill value that lies elsewhere")
+        return header.fills
+
+    def dataset(self, dsid: h5d.DatasetID, shape: tuple[int, ...], size: int, path: str) -> bytes:
+        """Return the elements of a dataset, of `size` bytes each, in C order.
+
+        Raises
+        ------
+        FormatError
+            As `attribute`; or a chunk is damaged.
+        """
+        count = int(np.prod(shape, dtype=object))
+        match dsid.get_create_plist().get_layout():
+            case h5d.CONTIGUOUS:
+                place = data_offset(dsid, self._image)
+                if place is not None:
+                    return self._image.read(place - self._image.base, count * size)
+            case h5d.COMPACT:
+                return self._compact(dsid, count * size, path)
+        fill = next(iter(self.fills(dsid, path)), bytes(size))
+        if len(fill) != size:
+            raise invalid(f"the fill value of {path!r} does not fit its datatype")
+        if dsid.get_create_plist().get_layout() != h5d.CHUNKED:
+            return fill * count
+        out = np.frombuffer(bytearray(fill * count), element_dtype(size)).reshape(shape)
+        chunks = Chunks(dsid, size, self._image.size)
+        first = (0,) * len(shape)
+        for offset in chunks.overlapping(first, shape):
+            paste(out, first, chunks.array(offset), offset)
+        return out.tobytes()
+
+    def _compact(self, dsid: h5d.DatasetID, length: int, path: str) -> bytes:
+        """Return the data of a layout message (specification, IV.A.2.i)."""
+        layouts = self._header(dsid).layouts
+        if len(layouts) != 1:
+            raise refused(f"{path!r} is stored in a way that mcodec does not read")
+        fields = Fields(layouts[0], self._image)
+        version, second, third = fields.take(3)  # of version 1 and 2: rank, class
+        if (second if version >= 3 else third) != _INLINE:
+            raise invalid(f"{path!r} does not lie where it should")
+        if version >= 3:
+            return _exactly(layouts[0][4:], length, path)
+        return _exactly(layouts[0][_LAYOUT_HEAD_V1 + 4 * second + 4 :], length, path)
+
+    def _header(self, oid: ObjectID) -> Header:
+        return self._headers.read(h5g.get_objinfo(oid, b".").objno[0])
+
+
+def data_offset(dsid: h5d.DatasetID, image: Image) -> int | None:
+    """Return where the data of a contiguous dataset lies in the file; None if there is none.
+
+    HDF5 adds the user block even to the address that stands for none.
+    """
+    offset = dsid.get_offset()
+    return None if offset is None or offset < image.base else int(offset)
+
+
+def _exactly(data: bytes, length: int, path: str) -> bytes:
+    if len(data) < length:
+        raise invalid(f"{path!r} has {len(data)} bytes, not {length}")
+    return data[:length]
