@@ -47,16 +47,19 @@ class Header:
     Attributes
     ----------
     attributes : dict of bytes to bytes
-        By name, the bytes of the value, and maybe some that follow it.
+        By name, the bytes of the value, and maybe some that follow it; those in the header only.
+    infos : list of bytes
+        Messages that say where more attributes are, as long as these have not been read.
     fills : list of bytes
         Fill values, as many as there are: only one of them is used.
     layouts : list of bytes
         Layout messages.
     shared : bool
-        Whether a fill value lies elsewhere.
+        Whether a fill value or the layout lies elsewhere.
     """
 
     attributes: dict[bytes, bytes] = field(default_factory=dict)
+    infos: list[bytes] = field(default_factory=list)
     fills: list[bytes] = field(default_factory=list)
     layouts: list[bytes] = field(default_factory=list)
     shared: bool = False
@@ -88,26 +91,37 @@ class Headers:
             self._kept = address, self._parse(address)
         return self._kept[1]
 
+    def attribute(self, address: int, name: bytes) -> bytes | None:
+        """Return the value of an object's attribute; None if there is none that can be read.
+
+        Raises
+        ------
+        FormatError
+            As `read`.
+        """
+        header = self.read(address)
+        if name not in header.attributes:
+            while header.infos:
+                for body in dense_messages(self._image.once(), header.infos.pop()):
+                    self._count()
+                    _add_attribute(header, body)
+        return header.attributes.get(name)
+
     def _parse(self, address: int) -> Header:
         image = self._image.once()
         header = Header()
-        infos: list[bytes] = []
         for kind, flags, body in _messages(image, address):
             self._count()
             if flags & _SHARED:  # of attributes, one that is shared is missed when it is looked for
-                header.shared |= kind in (_FILL, _OLD_FILL)
+                header.shared |= kind in (_FILL, _OLD_FILL, _LAYOUT)
             elif kind == _ATTRIBUTE:
                 _add_attribute(header, body)
             elif kind == _ATTRIBUTE_INFO:
-                infos.append(body)
+                header.infos.append(body)
             elif kind == _LAYOUT:
                 header.layouts.append(body)
             elif kind in (_FILL, _OLD_FILL):
                 header.fills += _fill_value(kind, body)
-        for info in infos[:1]:
-            for body in dense_messages(image, info):
-                self._count()
-                _add_attribute(header, body)
         return header
 
     def _count(self) -> None:

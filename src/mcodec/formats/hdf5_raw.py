@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from h5py import h5d, h5g
@@ -10,7 +10,6 @@ from h5py import h5d, h5g
 from mcodec.formats.hdf5_chunks import Chunks, element_dtype, paste
 from mcodec.formats.hdf5_guards import invalid, refused
 from mcodec.formats.hdf5_headers import Header, Headers
-from mcodec.formats.hdf5_image import Fields
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -21,8 +20,9 @@ if TYPE_CHECKING:
 
     ObjectID: TypeAlias = h5g.GroupID | h5d.DatasetID | h5t.TypeID
 
-_INLINE = 0  # class of a layout: the data stands in the message
-_LAYOUT_HEAD_V1 = 8  # bytes of version, rank, class, and what is reserved
+_INLINE: Final = 0  # classes of layouts: the data stands in the message
+_VIRTUAL: Final = 3
+_LAYOUT_HEAD_V1: Final = 8  # bytes of version, rank, class, and what is reserved
 
 
 class RawValues:
@@ -38,6 +38,17 @@ class RawValues:
         self._image = image
         self._headers = Headers(image)
 
+    def check_layout(self, address: int, path: str) -> None:
+        """Refuse a virtual dataset before HDF5 opens it, and crashes on a damaged one (2.0.0).
+
+        Raises
+        ------
+        FormatError
+            ``source_refused`` if it is one, ``source_invalid`` if the object's header is damaged.
+        """
+        if any(_layout_class(one) == _VIRTUAL for one in self._headers.read(address).layouts):
+            raise refused(f"{path!r} is a virtual dataset, which reads other files")
+
     def attribute(self, oid: ObjectID, name: bytes, length: int, path: str) -> bytes:
         """Return the first `length` bytes of an attribute's value.
 
@@ -47,12 +58,12 @@ class RawValues:
             ``source_invalid`` if it is shorter, ``source_refused`` if it is stored in a way that is
             not read.
         """
-        data = self._header(oid).attributes.get(name)
+        data = self._headers.attribute(_address(oid), name)
         if data is None:
             raise refused(f"{path!r} is stored in a way that mcodec does not read")
         return _exactly(data, length, path)
 
-    def fills(self, dsid: h5d.DatasetID, path: str) -> list[bytes]:
+    def fills(self, dsid: h5d.DatasetID) -> list[bytes]:
         """Return all values of a dataset that HDF5 may take for its fill value.
 
         Raises
@@ -60,10 +71,7 @@ class RawValues:
         FormatError
             As `attribute`.
         """
-        header = self._header(dsid)
-        if header.shared:
-            raise refused(f"{path!r} has a fill value that lies elsewhere")
-        return header.fills
+        return self._header(dsid).fills
 
     def dataset(self, dsid: h5d.DatasetID, shape: tuple[int, ...], size: int, path: str) -> bytes:
         """Return the elements of a dataset, of `size` bytes each, in C order.
@@ -81,7 +89,7 @@ class RawValues:
                     return self._image.read(place - self._image.base, count * size)
             case h5d.COMPACT:
                 return self._compact(dsid, count * size, path)
-        fill = next(iter(self.fills(dsid, path)), bytes(size))
+        fill = next(iter(self.fills(dsid)), bytes(size))
         if len(fill) != size:
             raise invalid(f"the fill value of {path!r} does not fit its datatype")
         if dsid.get_create_plist().get_layout() != h5d.CHUNKED:
@@ -96,18 +104,29 @@ class RawValues:
     def _compact(self, dsid: h5d.DatasetID, length: int, path: str) -> bytes:
         """Return the data of a layout message (specification, IV.A.2.i)."""
         layouts = self._header(dsid).layouts
-        if len(layouts) != 1:
+        if len(layouts) != 1 or _layout_class(layouts[0]) != _INLINE:
             raise refused(f"{path!r} is stored in a way that mcodec does not read")
-        fields = Fields(layouts[0], self._image)
-        version, second, third = fields.take(3)  # of version 1 and 2: rank, class
-        if (second if version >= 3 else third) != _INLINE:
-            raise invalid(f"{path!r} does not lie where it should")
-        if version >= 3:
-            return _exactly(layouts[0][4:], length, path)
-        return _exactly(layouts[0][_LAYOUT_HEAD_V1 + 4 * second + 4 :], length, path)
+        version, rank = layouts[0][:2]
+        start = 4 if version >= 3 else _LAYOUT_HEAD_V1 + 4 * rank + 4
+        return _exactly(layouts[0][start:], length, path)
 
-    def _header(self, oid: ObjectID) -> Header:
-        return self._headers.read(h5g.get_objinfo(oid, b".").objno[0])
+    def _header(self, dsid: h5d.DatasetID) -> Header:
+        header = self._headers.read(_address(dsid))
+        if header.shared:
+            raise refused("a dataset is described elsewhere than in its header")
+        return header
+
+
+def _address(oid: ObjectID) -> int:
+    return int(h5g.get_objinfo(oid, b".").objno[0])
+
+
+def _layout_class(layout: bytes) -> int:
+    """Return how a layout message says that data is stored."""
+    if len(layout) < 4:
+        raise invalid("a dataset's layout is cut off")
+    version, second, third = layout[:3]  # of version 1 and 2: rank, class
+    return second if version >= 3 else third
 
 
 def data_offset(dsid: h5d.DatasetID, image: Image) -> int | None:

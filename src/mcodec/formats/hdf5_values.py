@@ -68,6 +68,13 @@ class ValueReader:
         Of the same file.
     heaps : GlobalHeaps
         Of the same file.
+
+    Attributes
+    ----------
+    table : TypeTable
+        The datatypes of what was read.
+    types : KnownTypes
+    raw : RawValues
     """
 
     def __init__(self, fid: h5f.FileID, image: Image, heaps: GlobalHeaps) -> None:
@@ -75,7 +82,7 @@ class ValueReader:
         self.types = KnownTypes()
         self._fid = fid
         self._file_bytes = image.size
-        self._raw = RawValues(image)
+        self.raw = RawValues(image)
         self._heaps = heaps
         self._budget = Budget()
         self._objects = 0
@@ -102,7 +109,7 @@ class ValueReader:
         where = f"{path}@{name}"
 
         def fetch(shape: tuple[int, ...], size: int) -> bytes:
-            return self._raw.attribute(oid, raw_name, size * math.prod(shape), where)
+            return self.raw.attribute(oid, raw_name, size * math.prod(shape), where)
 
         value = self._value(h5a.open(oid, raw_name), where, fetch)
         return Attribute(
@@ -121,7 +128,7 @@ class ValueReader:
     def value(self, dsid: h5d.DatasetID, path: str) -> Value:
         """Return what a dataset holds."""
         return self._value(
-            dsid, path, lambda shape, size: self._raw.dataset(dsid, shape, size, path)
+            dsid, path, lambda shape, size: self.raw.dataset(dsid, shape, size, path)
         )
 
     def check_fill(self, dsid: h5d.DatasetID, kind: Type, path: str) -> None:
@@ -134,7 +141,7 @@ class ValueReader:
         """
         if not is_variable(kind) or kind == REFERENCE:
             return
-        for fill in self._raw.fills(dsid, path):
+        for fill in self.raw.fills(dsid):
             if not lies_in_heap(kind):
                 raise refused(f"{path!r} has a fill value that is not read")
             if len(fill) != self._heaps.descriptor_bytes:

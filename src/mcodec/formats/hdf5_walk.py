@@ -201,6 +201,7 @@ class Walker:
             self._link(path, first, child.address)
             return None
         before = self._tally
+        self._reader.raw.check_layout(child.address, path)
         oid = h5o.open(frame.gid, child.name.encode("utf-8"))
         match oid:
             case h5g.GroupID():
