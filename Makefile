@@ -40,6 +40,7 @@ bench: $(VENV)/.bench  ## figures of this machine; what a benchmark cannot fetch
 	$(BIN)/python benchmarks/kernels.py
 	$(BIN)/python benchmarks/ratio.py
 	$(BIN)/python benchmarks/roundtrip.py
+	$(BIN)/python benchmarks/convert.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/startup.py
 
