@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 from mcodec.formats.hdf5_guards import invalid, over_limit
 from mcodec.formats.hdf5_image import Fields
-from mcodec.limits import KIB, MAX_SOURCE_OBJECTS
+from mcodec.limits import KIB, MAX_ATTRIBUTE_BYTES, MAX_SOURCE_OBJECTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mcodec.formats.hdf5_guards import Budget
     from mcodec.formats.hdf5_image import Image
 
@@ -117,11 +115,14 @@ class GlobalHeaps:
         head = Fields(self._image.read(address, _HEADER), self._image)
         if head.take(len(_SIGNATURE)) != _SIGNATURE:
             raise invalid(f"there is no global heap at {address}")
-        data = self._once.read(address, head.length())
-        return _Heap(len(data), dict(self._places(data)))
+        size = head.length()
+        if size > MAX_ATTRIBUTE_BYTES:
+            raise over_limit(f"a global heap of {size} bytes is over {MAX_ATTRIBUTE_BYTES}")
+        return _Heap(size, self._places(self._once.read(address, size)))
 
-    def _places(self, heap: bytes) -> Iterator[tuple[int, tuple[int, int]]]:
-        """Yield each object of a heap; the free one, of index 0, has to be the last."""
+    def _places(self, heap: bytes) -> dict[int, tuple[int, int]]:
+        """Return the objects of a heap; the free one, of index 0, has to be the last."""
+        found: dict[int, tuple[int, int]] = {}
         width = self._image.length_bytes
         place = _HEADER
         while len(heap) - place >= _HEADER:
@@ -130,6 +131,9 @@ class GlobalHeaps:
             taken = length if index == 0 else _HEADER + -(-length // 8) * 8
             if not (taken == len(heap) - place if index == 0 else taken <= len(heap) - place):
                 raise invalid("a global heap is damaged")
+            if index in found:
+                raise invalid("a global heap has an object twice")
             if index:
-                yield index, (place + _HEADER, length)
+                found[index] = place + _HEADER, length
             place += taken
+        return found
