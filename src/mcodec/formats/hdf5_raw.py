@@ -49,8 +49,8 @@ class RawValues:
         if any(_layout_class(one) == _VIRTUAL for one in self._headers.read(address).layouts):
             raise refused(f"{path!r} is a virtual dataset, which reads other files")
 
-    def attribute(self, oid: ObjectID, name: bytes, length: int, path: str) -> bytes:
-        """Return the first `length` bytes of an attribute's value.
+    def attribute(self, address: int, name: bytes, length: int, path: str) -> bytes:
+        """Return the first `length` bytes of the value of an attribute of the object there.
 
         Raises
         ------
@@ -58,7 +58,7 @@ class RawValues:
             ``source_invalid`` if it is shorter, ``source_refused`` if it is stored in a way that is
             not read.
         """
-        data = self._headers.attribute(_address(oid), name)
+        data = self._headers.attribute(address, name)
         if data is None:
             raise refused(f"{path!r} is stored in a way that mcodec does not read")
         return _exactly(data, length, path)
@@ -111,13 +111,14 @@ class RawValues:
         return _exactly(layouts[0][start:], length, path)
 
     def _header(self, dsid: h5d.DatasetID) -> Header:
-        header = self._headers.read(_address(dsid))
+        header = self._headers.read(object_address(dsid))
         if header.shared:
             raise refused("a dataset is described elsewhere than in its header")
         return header
 
 
-def _address(oid: ObjectID) -> int:
+def object_address(oid: ObjectID) -> int:
+    """Return the address of an object; HDF5 looks at all of its header for that."""
     return int(h5g.get_objinfo(oid, b".").objno[0])
 
 

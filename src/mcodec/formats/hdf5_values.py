@@ -13,7 +13,7 @@ from h5py import h5a, h5d, h5r, h5s, h5t
 from mcodec.formats.hdf5_chunks import Chunks, is_chunked
 from mcodec.formats.hdf5_guards import Budget, invalid, name_text, over_limit, refused
 from mcodec.formats.hdf5_known import KnownTypes
-from mcodec.formats.hdf5_raw import RawValues
+from mcodec.formats.hdf5_raw import RawValues, object_address
 from mcodec.formats.hdf5_skeleton import Attribute, Value, element_count
 from mcodec.formats.hdf5_types import REFERENCE, String, Type, is_variable, lies_in_heap
 from mcodec.limits import MAX_SOURCE_OBJECTS
@@ -100,16 +100,20 @@ class ValueReader:
         self._objects += len(names)
         if self._objects > MAX_SOURCE_OBJECTS:
             raise over_limit(f"the file has more than {MAX_SOURCE_OBJECTS} attributes")
-        return [self.attribute(oid, name, path) for name in names]
+        address = object_address(oid) if names else 0
+        return [self._attribute(oid, address, name, path) for name in names]
 
-    def attribute(self, oid: ObjectID, raw_name: bytes, path: str) -> Attribute:
+    def attribute(self, oid: ObjectID, name: bytes, path: str) -> Attribute:
         """Return one attribute of an object."""
+        return self._attribute(oid, object_address(oid), name, path)
+
+    def _attribute(self, oid: ObjectID, address: int, raw_name: bytes, path: str) -> Attribute:
         name = name_text(raw_name)
         self._budget.take(len(raw_name))
         where = f"{path}@{name}"
 
         def fetch(shape: tuple[int, ...], size: int) -> bytes:
-            return self.raw.attribute(oid, raw_name, size * math.prod(shape), where)
+            return self.raw.attribute(address, raw_name, size * math.prod(shape), where)
 
         value = self._value(h5a.open(oid, raw_name), where, fetch)
         return Attribute(
