@@ -84,7 +84,7 @@ def test_sources_that_are_not_there(models: Models, here: Path) -> None:
     os.mkfifo(here / "pipe")
     call("pack", "nosuch.h5", "-o", "out.mc").assert_fails(5, "nosuch.h5: no such file")
     call("pack", models.a, "nosuch.h5", "-o", "out.mc").assert_fails(5, "nosuch.h5")
-    call("pack", here, "-o", "out.mc").assert_fails(5, "is a directory")
+    call("pack", here, "-o", "out.mc").assert_fails(3, "no model that mcodec reads")
     call("pack", "pipe", "-o", "out.mc").assert_fails(5, "not a regular file")
     call("pack", models.fused, "-o", "out.mc").assert_fails(3, "unpack a task of it first")
     call("verify", models.fused, "--against", "nosuch.h5").assert_fails(5, "nosuch.h5")

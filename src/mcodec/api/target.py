@@ -84,7 +84,7 @@ def choose_format(to: str | None, out: str | os.PathLike[str] | None, own: str |
 def _instead(suffix: str) -> str:
     if suffix == ".json":
         return "a model in shards is written as a folder: name one, or one file to hold it all"
-    return "an .mc file is written by `mcodec pack`; call it .h5, .safetensors or the like"
+    return "an .mc file is written by `mcodec pack`; call it .h5 or the like, or say --to"
 
 
 def plan(out: str | os.PathLike[str], target: str, skeleton: bytes) -> Plan:
