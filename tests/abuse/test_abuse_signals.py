@@ -25,6 +25,8 @@ VERBS: Final = {
     "pack with survey": ("pack", "big.safetensors", "-o", "out", "--bits", "8"),
     "unpack": ("unpack", "big.mc", "-o", "out", "--to", "safetensors"),
     "unpack to HDF5": ("unpack", "big.mc", "-o", "out", "--to", "h5"),
+    "convert": ("convert", "big.safetensors", "out", "--to", "npz"),
+    "convert in a sandbox": ("convert", "big.safetensors", "out", "--to", "h5", "--sandbox"),
     "relayout": ("relayout", "big.mc", "-o", "out", "--layout", "progressive"),
 }
 
