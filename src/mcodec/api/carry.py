@@ -12,24 +12,29 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def origin(skeleton: bytes) -> bytes:
+def origin(skeleton: bytes, notes: list[str]) -> bytes:
     """Return the skeleton of the first file of a chain of conversions.
 
     A file that was converted carries the skeleton of what it was made from; that one goes before
-    its own. Carrying is one level deep: what is carried is always an origin.
+    its own. Carrying is one level deep: what is carried is always an origin. One that cannot be
+    read, since it is damaged or a newer mcodec's, is left out with a note: the arrays are not.
 
     Raises
     ------
     FormatError
-        ``source_invalid`` if either is no skeleton, or of a format that is not known.
+        ``source_invalid`` if `skeleton` itself is none, or of a format that is not known.
     """
     own = known_format(skeleton)
     inner = registry.hook(own, "inner") if own else None
     carried: bytes = inner(skeleton) if inner else b""
-    return carried if known_format(carried) else skeleton
+    try:
+        return carried if known_format(carried) else skeleton
+    except FormatError as error:
+        notes.append(f"what the model was converted from is left out ({error})")
+        return skeleton
 
 
-def for_target(skeleton: bytes, target: str) -> bytes:
+def for_target(skeleton: bytes, target: str, notes: list[str]) -> bytes:
     """Return the skeleton that a target of format `target` is to be created with.
 
     The origin's if that is the target's format, so that the same file comes back; else a skeleton
@@ -40,7 +45,7 @@ def for_target(skeleton: bytes, target: str) -> bytes:
     FormatError
         As `origin`.
     """
-    first = origin(skeleton)
+    first = origin(skeleton, notes)
     if known_format(first) != target and known_format(skeleton) == target:
         return skeleton
     return first

@@ -194,16 +194,18 @@ def _attributes(
     left: TensorSource, right: TensorSource
 ) -> tuple[tuple[AttributeDifference, ...], int, Sequence[str]]:
     """Compare what is besides arrays, as the first files of both sides had it."""
-    origins = [carry.origin(side.skeleton()) for side in (left, right)]
+    notes: list[str] = []
+    origins = [carry.origin(side.skeleton(), notes) for side in (left, right)]
     formats = [carry.known_format(origin) for origin in origins]
     hooks = [registry.hook(name, "facts") if name else None for name in formats]
     if formats[0] != formats[1] or None in hooks:
         labels = [registry.FORMATS[name].label if name else "arrays" for name in formats]
-        return (), 0, [f"only arrays are compared: {labels[0]} and {labels[1]} have nothing alike"]
+        notes.append(f"only arrays are compared: {labels[0]} and {labels[1]} have nothing alike")
+        return (), 0, notes
     a, b = (hook(origin) for hook, origin in zip(hooks, origins, strict=True) if hook)
     found = tuple(
         AttributeDifference(name, a.get(name), b.get(name))
         for name in dict.fromkeys((*a, *b))
         if a.get(name) != b.get(name)
     )
-    return found, len({*a, *b}) - len(found), ()
+    return found, len({*a, *b}) - len(found), notes

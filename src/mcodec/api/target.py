@@ -38,6 +38,8 @@ class Plan:
     given : bytes
         The source's own.
     folder : bool
+    notes : tuple of str
+        What of the source is left out, whatever the target.
     """
 
     out: str
@@ -45,6 +47,7 @@ class Plan:
     skeleton: bytes
     given: bytes
     folder: bool
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -98,9 +101,10 @@ def plan(out: str | os.PathLike[str], target: str, skeleton: bytes) -> Plan:
         The skeleton is none.
     """
     name = os.fspath(out)
-    chosen = carry.for_target(skeleton, target)
+    notes: list[str] = []
+    chosen = carry.for_target(skeleton, target, notes)
     folder = registry.format_for_suffix(name) is None and carry.is_folder(chosen, target)
-    return Plan(name, target, chosen, skeleton, folder)
+    return Plan(name, target, chosen, skeleton, folder, tuple(notes))
 
 
 def check(plan: Plan, inputs: Iterable[object] = ()) -> None:
@@ -134,7 +138,7 @@ def create(
     """
     place = outputs.atomic_folder if plan.folder else outputs.atomic_output
     with place(plan.out) as temporary:
-        notes: list[str] = []
+        notes = list(plan.notes)
         sink = _create_sink(temporary, plan, specs, metadata, same_as, notes)
         notes += sink.notes
         yield Target(temporary, sink, notes)

@@ -232,3 +232,15 @@ def test_ties_of_another_format_become_hard_links(tmp_path: Path) -> None:
     mcodec.convert(tmp_path / "linked.h5", tmp_path / "y.pt")
     found = torch.load(tmp_path / "y.pt", weights_only=True)
     assert found["a"].data_ptr() == found["b"].data_ptr()
+
+
+@pytest.mark.parametrize("text", ["no JSON", '{"format":"of the future","version":1}', "[]"])
+def test_a_carried_skeleton_that_nobody_can_read(tmp_path: Path, text: str) -> None:
+    save_file({"w": np.ones(3)}, tmp_path / "x.safetensors", {"mcodec.skeleton": text})
+    report = mcodec.convert(tmp_path / "x.safetensors", tmp_path / "x.npz")
+    assert len(report.notes) == 1
+    assert "is left out" in report.notes[0]
+    assert mcodec.diff(tmp_path / "x.safetensors", tmp_path / "x.npz").same
+    mcodec.convert(tmp_path / "x.npz", tmp_path / "back.safetensors")
+    back = (tmp_path / "back.safetensors").read_bytes()
+    assert back == (tmp_path / "x.safetensors").read_bytes()
