@@ -55,6 +55,19 @@ REASONS: Final[dict[str, str]] = {
 }
 
 
+def one_line(error: Exception) -> str:
+    """Return what another library says of an error, fit for a message of ours.
+
+    It may hold names from a file: what a terminal would act on is escaped, and there is one line of
+    at most 200 characters.
+    """
+    words = " ".join(str(error).split()) or type(error).__name__
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode()
+        for char in words[:200]
+    )
+
+
 class McodecError(Exception):
     """Every error that mcodec raises on purpose.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from mcodec.codec.registry import from_config
-from mcodec.errors import CodecConfigError, UsageError
+from mcodec.errors import CodecConfigError, UsageError, one_line
 from mcodec.limits import MAX_JSON_DEPTH
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def parse_plan(text: str, where: str) -> Plan:
     try:
         plan = msgspec.convert(tomllib.loads(text), _Plan)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise UsageError(f"{where}: not a plan: {error}") from None
+        raise UsageError(f"{where}: not a plan: {one_line(error)}") from None
     try:
         return Plan([(rule.match, parse_codec(rule.codec)) for rule in plan.tensor])
     except CodecConfigError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from mcodec import limits
-from mcodec.errors import CodecConfigError, FormatError
+from mcodec.errors import CodecConfigError, FormatError, one_line
 from mcodec.types import CodecLike, RunSpec, itemsize
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def decode(data: bytes) -> Manifest:
     try:
         manifest = _decoder.decode(data.decode("utf-8"))
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise _refuse("manifest_invalid", f"the manifest is not valid: {error}") from None
+        raise _refuse("manifest_invalid", f"the manifest is not valid: {one_line(error)}") from None
     if not all(isinstance(config.get("id"), str) for config in manifest.codecs):
         raise _refuse("manifest_invalid", "a codec configuration has no id")
     if any(len(pair) < 2 for pair in manifest.pairs):

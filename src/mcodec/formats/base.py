@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import msgspec
 
-from mcodec.errors import FormatError
+from mcodec.errors import FormatError, one_line
 from mcodec.limits import MAX_CARRIED
 
 if TYPE_CHECKING:
@@ -146,8 +146,8 @@ def read_skeleton(skeleton: bytes, kind: type[_T]) -> _T:
     try:
         found = msgspec.json.decode(skeleton, type=kind)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise FormatError(f"the skeleton is invalid ({reason})", code="source_invalid") from error
+        message = f"the skeleton is invalid ({one_line(error)})"
+        raise FormatError(message, code="source_invalid") from error
     version = getattr(found, "version", VERSION)
     if version != VERSION:
         raise FormatError(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from h5py import h5z
 
-from mcodec.errors import FormatError
+from mcodec.errors import FormatError, one_line
 from mcodec.formats.hdf5_guards import invalid
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _inflate(data: bytes, limit: int) -> bytes:
     try:
         out = stream.decompress(data, limit + 1)
     except zlib.error as error:
-        raise invalid(f"a chunk is damaged ({error})") from error
+        raise invalid(f"a chunk is damaged ({one_line(error)})") from error
     if len(out) > limit:
         raise FormatError(f"a chunk comes out at over {limit} bytes", code="decoded_too_large")
     return out

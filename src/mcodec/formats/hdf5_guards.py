@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from h5py import h5d, h5l, h5p, h5z
 
-from mcodec.errors import FormatError, InputOutputError, McodecError
+from mcodec.errors import FormatError, InputOutputError, McodecError, one_line
 from mcodec.limits import (
     MAX_ATTRIBUTE_BYTES,
     MAX_ELEMENT_BYTES,
@@ -89,10 +89,8 @@ def _broken(where: str, error: Exception) -> McodecError:
     number = _system_number(error)
     if number in _SYSTEM:
         return InputOutputError(f"{where}: {os.strerror(number).lower()}")
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return FormatError(
-        f"HDF5 cannot make sense of it ({reason[:200]})", code="source_invalid", where=where
-    )
+    message = f"HDF5 cannot make sense of it ({one_line(error)})"
+    return FormatError(message, code="source_invalid", where=where)
 
 
 def _system_number(error: Exception) -> int:

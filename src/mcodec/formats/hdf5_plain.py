@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from mcodec.errors import FormatError, UsageError
+from mcodec.errors import FormatError, UsageError, one_line
 from mcodec.formats.base import SKELETON_KEY, VERSION, carriable, read_skeleton, skeleton_format
 from mcodec.formats.hdf5_dtypes import MARKER, is_extension, plain_type
 from mcodec.formats.hdf5_fit import fit
@@ -168,8 +168,7 @@ def read_metadata(text: str | None) -> dict[str, str]:
     try:
         return msgspec.json.decode(text or "", type=dict[str, str])
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise invalid(f"the attribute {METADATA_KEY} is invalid ({reason})") from error
+        raise invalid(f"the attribute {METADATA_KEY} is invalid ({one_line(error)})") from error
 
 
 def own_metadata(plan: Skeleton) -> dict[str, str]:

@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any, Final, NoReturn
 
-from mcodec.errors import FormatError
+from mcodec.errors import FormatError, one_line
 from mcodec.formats.hdf5_guards import invalid, over_limit
 from mcodec.formats.keras_names import check_part
 from mcodec.limits import MAX_JSON_DEPTH, MAX_KERAS_INDEX, MAX_KERAS_SHARDS, MAX_NAME_BYTES
@@ -86,8 +86,7 @@ def _parse(data: bytes) -> Any:
     except FormatError:
         raise
     except (ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise invalid(f"the index is no JSON ({reason[:_SHOWN]})") from error
+        raise invalid(f"the index is no JSON ({one_line(error)})") from error
     level = [value]
     for _ in range(MAX_JSON_DEPTH):
         level = [inner for one in level for inner in _inside(one)]

@@ -10,7 +10,7 @@ from typing import IO, Final
 
 import numpy as np
 
-from mcodec.errors import FormatError
+from mcodec.errors import FormatError, one_line
 from mcodec.limits import MAX_DIMENSIONS, MAX_ELEMENTS, MAX_NPY_HEADER
 from mcodec.types import EXTENSION_DTYPES, TensorSpec, dtype_name, itemsize, numpy_dtype
 
@@ -87,8 +87,8 @@ def read_header(stream: IO[bytes], total: int, what: str) -> NpyHeader:
         RecursionError,
         tokenize.TokenError,
     ) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise FormatError(f"{what} has no npy header ({reason})", code="source_invalid") from error
+        message = f"{what} has no npy header ({one_line(error)})"
+        raise FormatError(message, code="source_invalid") from error
     if dtype.hasobject:
         raise FormatError(
             f"{what} holds Python objects, which are pickles: not read", code="source_refused"

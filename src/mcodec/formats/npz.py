@@ -23,6 +23,7 @@ from mcodec.formats.npz_write import (
     NpzSkeleton,
     create_npz,
 )
+from mcodec.formats.standins import read_dtypes
 from mcodec.formats.zips import ZipDirectory, zip_errors
 from mcodec.limits import MAX_CARRIED, MAX_MEMBER_BYTES, MAX_MEMBERS_BYTES
 from mcodec.types import TensorSpec, itemsize, numpy_dtype
@@ -93,11 +94,7 @@ class NpzSource:
         """Return the dtypes that NumPy has no name for, from the member that says them."""
         if DTYPES not in self._zip.members:
             return {}
-        try:
-            text = self._zip.read(DTYPES, MAX_MEMBER_BYTES)
-            return msgspec.json.decode(text, type=dict[str, str])
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise FormatError(f"{DTYPES} is invalid ({error})", code="source_invalid") from error
+        return read_dtypes(self._zip.read(DTYPES, MAX_MEMBER_BYTES))
 
     def _add(self, member: str, named: Mapping[str, str], specs: list[TensorSpec]) -> None:
         with self._zip.open(member) as stream, zip_errors(self._file.path):

@@ -10,7 +10,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from mcodec.errors import FormatError
+from mcodec.errors import FormatError, one_line
 from mcodec.limits import MAX_SOURCE_MARKS, MAX_SOURCE_PAIRS
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class StrictJson:
         except RecursionError as error:
             raise self.invalid("it is nested too deep") from error
         except ValueError as error:
-            raise self.invalid(f"it is not JSON ({error})") from error
+            raise self.invalid(f"it is not JSON ({one_line(error)})") from error
 
     def text(self, value: object, what: str) -> str:
         """Return a value that has to be a string of Unicode characters.

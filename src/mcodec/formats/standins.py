@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from mcodec.errors import FormatError
+from mcodec.errors import FormatError, one_line
 from mcodec.types import TensorSpec, itemsize
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ def read_dtypes(text: str | bytes) -> dict[str, str]:
     try:
         return msgspec.json.decode(text, type=dict[str, str])
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise FormatError(f"{DTYPES_KEY} is invalid ({reason})", code="source_invalid") from error
+        message = f"{DTYPES_KEY} is invalid ({one_line(error)})"
+        raise FormatError(message, code="source_invalid") from error
 
 
 def real_spec(spec: TensorSpec, dtype: str) -> TensorSpec:

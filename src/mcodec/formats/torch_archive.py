@@ -10,7 +10,7 @@ import threading
 import warnings
 from typing import TYPE_CHECKING, Any, Final
 
-from mcodec.errors import FormatError, McodecError, MissingDependencyError
+from mcodec.errors import FormatError, McodecError, MissingDependencyError, one_line
 from mcodec.formats.base import SKELETON_KEY
 from mcodec.formats.standins import DTYPES_KEY, read_dtypes
 from mcodec.formats.torch_pickle import Scan
@@ -261,9 +261,7 @@ def quiet_torch() -> Iterator[None]:
             raise FormatError(
                 f"torch refuses it: it holds {name[:200]!r}", code="source_refused"
             ) from error
-        reason = " ".join(str(error).split()) or type(error).__name__
-        text = "".join(c if c.isprintable() else "?" for c in reason[:200])
-        raise _invalid(f"torch cannot load it ({text})") from error
+        raise _invalid(f"torch cannot load it ({one_line(error)})") from error
 
 
 def _invalid(message: str) -> FormatError:

@@ -127,9 +127,10 @@ def read_torch(skeleton: bytes) -> TorchSkeleton:
             depth[child] = depth[index] + 1
         if depth[index] > MAX_SOURCE_DEPTH:
             raise FormatError("the skeleton nests too deep", code="limit_exceeded")
-        _check_children(node, nodes)
     if not nodes:
         raise _invalid("no object")
+    for node in nodes:  # when all know that what they refer to is there
+        _check_children(node, nodes)
     return decoded
 
 

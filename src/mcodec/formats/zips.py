@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from typing import IO, TYPE_CHECKING, Final
 
-from mcodec.errors import FormatError, InputOutputError
+from mcodec.errors import FormatError, InputOutputError, one_line
 from mcodec.limits import MAX_NAME_BYTES, MAX_SOURCE_OBJECTS, decoded_budget
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def zip_errors(path: str) -> Iterator[None]:
     except OSError as error:
         if error.errno is not None and error.strerror:
             raise InputOutputError(f"{path}: {error.strerror.lower()}") from error
-        raise _invalid(f"the zip archive is damaged ({error})").at(path) from error
+        raise _invalid(f"the zip archive is damaged ({one_line(error)})").at(path) from error
     except (
         zipfile.BadZipFile,
         zlib.error,
@@ -49,8 +49,7 @@ def zip_errors(path: str) -> Iterator[None]:
         NotImplementedError,
         RuntimeError,
     ) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise _invalid(f"the zip archive is damaged ({reason[:200]})").at(path) from error
+        raise _invalid(f"the zip archive is damaged ({one_line(error)})").at(path) from error
 
 
 class ZipDirectory:

@@ -223,6 +223,10 @@ SKELETONS = {
     "key": '{"kind":"mapping","type":"dict","items":[1,2]},'
     '{"kind":"sequence","type":"list","items":[]},' + W,
     "attributes": '{"kind":"mapping","type":"OrderedDict","items":[],"attributes":1},' + W,
+    "attribute": '{"kind":"mapping","type":"OrderedDict","items":[],"attributes":1},'
+    '{"kind":"mapping","type":"dict","items":[99,2]},' + W,
+    "part of a key": '{"kind":"mapping","type":"dict","items":[1,2]},'
+    '{"kind":"sequence","type":"tuple","items":[99]},' + W,
     "size": '{"kind":"sequence","type":"size","items":[1]},' + W,
     "type": '{"kind":"sequence","type":"frozenset","items":[1]},' + W,
     "value": '{"kind":"value","type":"int","text":"1e5"}',
