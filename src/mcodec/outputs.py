@@ -90,7 +90,7 @@ def atomic_output(path: str | os.PathLike[str]) -> Iterator[str]:
         except BaseException as error:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-            _rename_in(error, temporary, name)
+            rename_in(error, temporary, name)
             raise
         _sync(str(target.parent))
 
@@ -138,7 +138,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[str]:
             os.rename(temporary, target)  # also onto an empty folder, but never onto a file
         except BaseException as error:
             shutil.rmtree(temporary, ignore_errors=True)
-            _rename_in(error, temporary, name)
+            rename_in(error, temporary, name)
             raise
         _sync(str(target.parent))
 
@@ -155,7 +155,7 @@ def size_of(path: str) -> int:
         )
 
 
-def _rename_in(error: BaseException, temporary: str, name: str) -> None:
+def rename_in(error: BaseException, temporary: str, name: str) -> None:
     """Say the name that a person gave, where an error of ours says the temporary one."""
     if isinstance(error, McodecError):
         error.where = error.where.replace(temporary, name)

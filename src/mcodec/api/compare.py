@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mcodec.api.copying import placed
 from mcodec.errors import McodecError
 from mcodec.types import EXTENSION_DTYPES
 
@@ -61,10 +62,7 @@ def compare_pieces(
             a = left.read(piece.index, piece.start, piece.stop)
             b = right.read(pairs[piece.index], piece.start, piece.stop)
         except McodecError as error:
-            name = left.tensors[piece.index].name
-            raise (
-                error if repr(name) in str(error) else error.at(f"tensor {name!r}")
-            ) from error.__cause__
+            raise placed(error, left.tensors[piece.index].name) from error.__cause__
         found.append(compare(a, b))
     return work, found
 

@@ -105,7 +105,7 @@ def copy(
                 if piece.index not in ties:
                     sink.write(piece.index, piece.start * itemsize(spec.dtype), data)
             except McodecError as error:
-                raise _placed(error, spec.name) from error.__cause__
+                raise placed(error, spec.name) from error.__cause__
             needed = digests or piece.index in tied
             found.append(xxh3_128(data).digest() if needed else b"")
             count += data.nbytes
@@ -144,7 +144,7 @@ def digest(
             try:
                 data = source.read(piece.index, piece.start, piece.stop).view("u1").data
             except McodecError as error:
-                raise _placed(error, specs[piece.index].name) from error.__cause__
+                raise placed(error, specs[piece.index].name) from error.__cause__
             found.append(xxh3_128(data).digest())
             count += data.nbytes
         return work, found, count
@@ -181,6 +181,6 @@ def check_ties(
             )
 
 
-def _placed(error: McodecError, name: str) -> McodecError:
-    """Name the tensor, where the message does not."""
+def placed(error: McodecError, name: str) -> McodecError:
+    """Name the tensor in an error whose message does not, and return the error."""
     return error if repr(name) in str(error) else error.at(f"tensor {name!r}")

@@ -99,10 +99,9 @@ def unpack(
         handle = file.task(entry.name, planes=planes, midpoint=midpoint, dither=dither)
         source = TaskSource(handle)
         chosen = target.choose_format(to, out, entry.came_from)
-        skeleton = source.skeleton()
+        plan = target.plan("" if out is None else out, chosen, source.skeleton())
         if out is None:
-            out = _default_out(os.fspath(path), entry.name, chosen, skeleton)
-        plan = target.plan(out, chosen, skeleton)
+            plan.out = _default_out(os.fspath(path), entry.name, plan)
         target.check(plan, [path])
         executor = stack.enter_context(workers(jobs))
         with target.create(plan, source.tensors, entry.metadata, source.same_as) as made:
@@ -119,7 +118,7 @@ def unpack(
         file.reader.manifest.runs[tensor.run].source is None for tensor in entry.tensors
     )
     return UnpackReport(
-        str(out), entry.name, chosen, len(source.tensors), size, exact, tuple(made.notes)
+        plan.out, entry.name, chosen, len(source.tensors), size, exact, tuple(made.notes)
     )
 
 
@@ -188,9 +187,9 @@ def _check_ties(source: TaskSource, sink: TensorSink) -> None:
         check_ties(source.tensors, apart, digests)
 
 
-def _default_out(path: str, task: str, chosen: str, skeleton: bytes) -> str:
+def _default_out(path: str, task: str, plan: target.Plan) -> str:
     """Name the output by file, task and format; a folder has no suffix."""
-    suffix = "" if target.plan("x", chosen, skeleton).folder else suffix_for_format(chosen)
+    suffix = "" if plan.folder else suffix_for_format(plan.format)
     name = f"{os.path.splitext(os.path.basename(path))[0]}.{task}{suffix}"
     if "/" in task or not task.isprintable() or len(os.fsencode(name)) > LONGEST_NAME:
         shown = repr(task) if len(task) < 80 else f"{task[:40]!r}…"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Where a file of one format carries the skeleton of another (spec/skeletons.md, "Carrying").
 SKELETON_KEY: Final = "mcodec.skeleton"
+SKELETON_FILE: Final = f"{SKELETON_KEY}.json"  # in an archive
 VERSION: Final = 1  # of all skeletons
 OWN_KEYS: Final = "mcodec."  # how all names begin that mcodec adds to a file
 

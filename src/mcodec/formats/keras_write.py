@@ -13,7 +13,8 @@ from mcodec.formats.base import skeleton_format
 from mcodec.formats.hdf5_write import create_hdf5
 from mcodec.formats.keras_archive import WEIGHTS
 from mcodec.formats.keras_skeleton import FORMAT, KerasSkeleton, Member, decode
-from mcodec.formats.zips import member_info
+from mcodec.formats.zips import member_info, new_archive
+from mcodec.outputs import rename_in
 from mcodec.storage import io_errors
 
 if TYPE_CHECKING:
@@ -110,8 +111,7 @@ class KerasSink:
         try:
             yield
         except McodecError as error:
-            error.where = error.where.replace(self._data.name, self._path)
-            error.message = error.message.replace(self._data.name, self._path)
+            rename_in(error, self._data.name, self._path)
             raise
 
     def write(self, index: int, offset: int, data: memoryview) -> None:
@@ -127,12 +127,9 @@ class KerasSink:
         try:
             with self._named():
                 self._weights.close()
-            with io_errors(self._path):
-                with zipfile.ZipFile(self._path, "w") as archive:
-                    for member in self._members:
-                        self._put(archive, member)
-                with open(self._path, "rb") as file:
-                    os.fsync(file.fileno())
+            with new_archive(self._path) as archive:
+                for member in self._members:
+                    self._put(archive, member)
         finally:
             self._data.close()
 

@@ -10,20 +10,18 @@ import msgspec
 import numpy as np
 
 from mcodec.errors import FormatError
-from mcodec.formats.base import VERSION, read_skeleton, summary
+from mcodec.formats.base import SKELETON_FILE, VERSION, read_skeleton, summary
 from mcodec.formats.files import InputFile
 from mcodec.formats.npy_header import NpyHeader, read_header
 from mcodec.formats.npy_values import in_c_order, load, place, swapped
 from mcodec.formats.npz_write import (
-    CARRIED,
-    DTYPES,
     FORMAT,
     SUFFIX,
     Member,
     NpzSkeleton,
     create_npz,
 )
-from mcodec.formats.standins import read_dtypes
+from mcodec.formats.standins import DTYPES_FILE, read_dtypes
 from mcodec.formats.zips import ZipDirectory, zip_errors
 from mcodec.limits import MAX_CARRIED, MAX_MEMBER_BYTES, MAX_MEMBERS_BYTES
 from mcodec.types import TensorSpec, itemsize, numpy_dtype
@@ -92,9 +90,9 @@ class NpzSource:
 
     def _dtypes(self) -> dict[str, str]:
         """Return the dtypes that NumPy has no name for, from the member that says them."""
-        if DTYPES not in self._zip.members:
+        if DTYPES_FILE not in self._zip.members:
             return {}
-        return read_dtypes(self._zip.read(DTYPES, MAX_MEMBER_BYTES))
+        return read_dtypes(self._zip.read(DTYPES_FILE, MAX_MEMBER_BYTES))
 
     def _add(self, member: str, named: Mapping[str, str], specs: list[TensorSpec]) -> None:
         with self._zip.open(member) as stream, zip_errors(self._file.path):
@@ -115,9 +113,9 @@ class NpzSource:
         for name, info in self._zip.members.items():
             data = b""
             if name not in tensors:
-                limit = MAX_CARRIED if name == CARRIED else min(MAX_MEMBER_BYTES, left)
+                limit = MAX_CARRIED if name == SKELETON_FILE else min(MAX_MEMBER_BYTES, left)
                 data = self._zip.read(name, limit)
-                left -= 0 if name == CARRIED else len(data)
+                left -= 0 if name == SKELETON_FILE else len(data)
             members.append(Member(name, name in tensors, data, deflated=info.compress_type != 0))
         return msgspec.json.encode(NpzSkeleton(VERSION, members))
 

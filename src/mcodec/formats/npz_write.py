@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from mcodec.errors import FormatError, UsageError
-from mcodec.formats.base import carriable, read_skeleton, skeleton_format
+from mcodec.formats.base import SKELETON_FILE, carriable, read_skeleton, skeleton_format
 from mcodec.formats.files import TensorFile
 from mcodec.formats.npy_header import write_header
-from mcodec.formats.zips import member_info
+from mcodec.formats.standins import DTYPES_FILE
+from mcodec.formats.zips import member_info, new_archive
 from mcodec.limits import MAX_NAME_BYTES, MAX_SOURCE_OBJECTS
 from mcodec.storage import io_errors
 from mcodec.types import EXTENSION_DTYPES
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 FORMAT: Final = "npz"
 SUFFIX: Final = ".npy"
-DTYPES: Final = "mcodec.dtypes.json"
-CARRIED: Final = "mcodec.skeleton.json"
 _STEP: Final = 1 << 22
 
 
@@ -45,7 +44,7 @@ class Member(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     @property
     def ours(self) -> bool:
         """Whether mcodec wrote it beside the arrays."""
-        return self.name in (DTYPES, CARRIED)
+        return self.name in (DTYPES_FILE, SKELETON_FILE)
 
 
 class NpzSkeleton(msgspec.Struct, tag_field="format", tag=FORMAT, forbid_unknown_fields=True):
@@ -56,7 +55,7 @@ class NpzSkeleton(msgspec.Struct, tag_field="format", tag=FORMAT, forbid_unknown
 
     def carried(self) -> bytes:
         """Return the skeleton of another format that lies in the archive, or nothing."""
-        return next((member.data for member in self.members if member.name == CARRIED), b"")
+        return next((member.data for member in self.members if member.name == SKELETON_FILE), b"")
 
 
 def create_npz(
@@ -106,10 +105,10 @@ def _own(skeleton: bytes, specs: Sequence[TensorSpec]) -> list[Member]:
 
 
 def _plain(specs: Sequence[TensorSpec], carried: bytes) -> list[Member]:
-    members = [Member(CARRIED, data=carried)] if carried else []
+    members = [Member(SKELETON_FILE, data=carried)] if carried else []
     named = {spec.name: spec.dtype for spec in specs if spec.dtype in EXTENSION_DTYPES}
     if named:
-        members.append(Member(DTYPES, data=msgspec.json.encode(named)))
+        members.append(Member(DTYPES_FILE, data=msgspec.json.encode(named)))
     for spec in specs:
         if _bad(spec.name + SUFFIX):
             raise UsageError(f"no npz archive can hold the name {spec.name!r}")
@@ -156,12 +155,9 @@ class NpzSink:
             return
         self._closed = True
         try:
-            with io_errors(self._path):
-                with zipfile.ZipFile(self._path, "w") as archive:
-                    for member in self._members:
-                        self._put(archive, member)
-                with open(self._path, "rb") as file:
-                    os.fsync(file.fileno())
+            with new_archive(self._path) as archive:
+                for member in self._members:
+                    self._put(archive, member)
         finally:
             self._data.close()
 

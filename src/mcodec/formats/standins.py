@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
 DTYPES_KEY: Final = "mcodec.dtypes"
+DTYPES_FILE: Final = f"{DTYPES_KEY}.json"  # in an archive
 _BYTE: Final = "uint8"
 
 

@@ -11,8 +11,8 @@ import warnings
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.errors import FormatError, McodecError, MissingDependencyError, one_line
-from mcodec.formats.base import SKELETON_KEY
-from mcodec.formats.standins import DTYPES_KEY, read_dtypes
+from mcodec.formats.base import SKELETON_FILE
+from mcodec.formats.standins import DTYPES_FILE, read_dtypes
 from mcodec.formats.torch_pickle import Scan
 from mcodec.formats.zips import ZipDirectory
 from mcodec.limits import MAX_CARRIED, MAX_MEMBER_BYTES, MAX_PICKLE
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from mcodec.formats.files import InputFile
     from mcodec.formats.torch_calls import Storage
 
-CARRIED: Final = f"{SKELETON_KEY}.json"
-DTYPES: Final = f"{DTYPES_KEY}.json"
 _ZIP: Final = b"PK\x03\x04"
 _MAGIC: Final = 0x1950A86A20F9469CFC6C  # of files before PyTorch 1.6
 _PROTOCOL: Final = 1001
@@ -86,10 +84,10 @@ class Archive:
         for storage in scan.storages.values():
             _check_record(archive, records[storage.key], storage)
         little = _check_order(archive, f"{folder}/byteorder", scan)
-        if f"{folder}/{CARRIED}" in archive.members:
-            self.carried = archive.read(f"{folder}/{CARRIED}", MAX_CARRIED)
-        if f"{folder}/{DTYPES}" in archive.members:
-            self.dtypes = read_dtypes(archive.read(f"{folder}/{DTYPES}", MAX_MEMBER_BYTES))
+        if f"{folder}/{SKELETON_FILE}" in archive.members:
+            self.carried = archive.read(f"{folder}/{SKELETON_FILE}", MAX_CARRIED)
+        if f"{folder}/{DTYPES_FILE}" in archive.members:
+            self.dtypes = read_dtypes(archive.read(f"{folder}/{DTYPES_FILE}", MAX_MEMBER_BYTES))
         # torch would read a file of this name as safetensors, unless it is given one that is open.
         mapped = not path.endswith(".safetensors") and all(
             archive.stored_at(record) is not None for record in records.values()

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from mcodec.errors import FormatError, UsageError
-from mcodec.formats.base import VERSION, carriable, skeleton_format
+from mcodec.formats.base import SKELETON_FILE, VERSION, carriable, skeleton_format
 from mcodec.formats.files import TensorFile
-from mcodec.formats.standins import stand_ins
-from mcodec.formats.torch_archive import CARRIED, DTYPES
+from mcodec.formats.standins import DTYPES_FILE, stand_ins
 from mcodec.formats.torch_emit import Place, emit
 from mcodec.formats.torch_skeleton import (
     FORMAT,
@@ -153,9 +152,9 @@ class TorchSink:
         texts = {"data.pkl": emit(skeleton.nodes, places), "byteorder": b"little"}
         extra = {"version": _VERSION}
         if skeleton.carried:
-            extra[CARRIED] = skeleton.carried
+            extra[SKELETON_FILE] = skeleton.carried
         if dtypes:
-            extra[DTYPES] = msgspec.json.encode(dtypes)
+            extra[DTYPES_FILE] = msgspec.json.encode(dtypes)
         named = [
             *((name, len(text)) for name, text in texts.items()),
             *((f"data/{key}", size) for key, size in sizes.items()),

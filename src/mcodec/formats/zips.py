@@ -7,6 +7,7 @@ twice, members that overlap, a local header that says something else, encryption
 from __future__ import annotations
 
 import contextlib
+import os
 import struct
 import zipfile
 import zlib
@@ -14,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from mcodec.errors import FormatError, InputOutputError, one_line
 from mcodec.limits import MAX_NAME_BYTES, MAX_SOURCE_OBJECTS, decoded_budget
+from mcodec.storage import io_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -188,6 +190,22 @@ class ZipDirectory:
         self._zip.close()
         if hasattr(self, "_file"):
             self._file.close()
+
+
+@contextlib.contextmanager
+def new_archive(path: str) -> Iterator[zipfile.ZipFile]:
+    """Give an archive to be written; if the block ends well it is finished and synced.
+
+    Raises
+    ------
+    InputOutputError
+        The operating system refuses to write.
+    """
+    with io_errors(path):
+        with zipfile.ZipFile(path, "w") as archive:
+            yield archive
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
 
 
 def member_info(name: str, *, deflated: bool) -> zipfile.ZipInfo:
