@@ -90,7 +90,7 @@ def atomic_output(path: str | os.PathLike[str]) -> Iterator[str]:
         except BaseException as error:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-            rename_in(error, temporary, name)
+            _rename_in(error, temporary, name)
             raise
         _sync(str(target.parent))
 
@@ -138,7 +138,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[str]:
             os.rename(temporary, target)  # also onto an empty folder, but never onto a file
         except BaseException as error:
             shutil.rmtree(temporary, ignore_errors=True)
-            rename_in(error, temporary, name)
+            _rename_in(error, temporary, name)
             raise
         _sync(str(target.parent))
 
@@ -155,7 +155,17 @@ def size_of(path: str) -> int:
         )
 
 
-def rename_in(error: BaseException, temporary: str, name: str) -> None:
+@contextlib.contextmanager
+def known_as(temporary: str, name: str) -> Iterator[None]:
+    """Say the name that a person gave, where an error says that of a file beside the output."""
+    try:
+        yield
+    except McodecError as error:
+        _rename_in(error, temporary, name)
+        raise
+
+
+def _rename_in(error: BaseException, temporary: str, name: str) -> None:
     """Say the name that a person gave, where an error of ours says the temporary one."""
     if isinstance(error, McodecError):
         error.where = error.where.replace(temporary, name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mcodec.errors import FormatError, InputOutputError, UsageError
-from mcodec.outputs import atomic_folder, check_folder, size_of
+from mcodec.outputs import atomic_folder, check_folder, known_as, size_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,3 +65,9 @@ def test_folders_that_cannot_be(tmp_path: Path) -> None:
         check_folder(tmp_path / "empty", [tmp_path / "empty"])
     check_folder(tmp_path / "empty")
     assert (tmp_path / "full" / "x").read_text() == "x"
+
+
+def test_an_error_of_a_file_beside_the_output_names_the_output() -> None:
+    with pytest.raises(InputOutputError) as caught, known_as("/x/.npz.abc.tmp", "out.npz"):
+        raise InputOutputError("/x/.npz.abc.tmp: no space left on device")
+    assert str(caught.value) == "out.npz: no space left on device"

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
 import zipfile
 from typing import TYPE_CHECKING, Final
 
-from mcodec.errors import McodecError, UsageError
+from mcodec.errors import UsageError
 from mcodec.formats.base import skeleton_format
 from mcodec.formats.hdf5_write import create_hdf5
 from mcodec.formats.keras_archive import WEIGHTS
 from mcodec.formats.keras_skeleton import FORMAT, KerasSkeleton, Member, decode
 from mcodec.formats.zips import member_info, new_archive
-from mcodec.outputs import rename_in
+from mcodec.outputs import known_as
 from mcodec.storage import io_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from mcodec.formats.base import TensorSink
     from mcodec.types import TensorSpec
@@ -95,7 +94,7 @@ class KerasSink:
             folder = os.path.dirname(os.path.abspath(path))
             self._data = tempfile.NamedTemporaryFile(dir=folder, prefix=".keras.", suffix=".tmp")  # noqa: SIM115
         try:
-            with self._named():
+            with known_as(self._data.name, self._path):
                 self._weights: TensorSink = create_hdf5(
                     self._data.name, specs, bytes(plan.weights), metadata
                 )
@@ -105,18 +104,9 @@ class KerasSink:
         self.same_as: Mapping[int, int] = self._weights.same_as
         self.notes: Sequence[str] = self._weights.notes
 
-    @contextlib.contextmanager
-    def _named(self) -> Iterator[None]:
-        """Say the archive's name, where an error says that of the file beside it."""
-        try:
-            yield
-        except McodecError as error:
-            rename_in(error, self._data.name, self._path)
-            raise
-
     def write(self, index: int, offset: int, data: memoryview) -> None:
         """Put `data` at byte `offset` of tensor `index`."""
-        with self._named():
+        with known_as(self._data.name, self._path):
             self._weights.write(index, offset, data)
 
     def close(self) -> None:
@@ -125,7 +115,7 @@ class KerasSink:
             return
         self._closed = True
         try:
-            with self._named():
+            with known_as(self._data.name, self._path):
                 self._weights.close()
             with new_archive(self._path) as archive:
                 for member in self._members:

@@ -20,6 +20,7 @@ from mcodec.formats.npy_header import write_header
 from mcodec.formats.standins import DTYPES_FILE
 from mcodec.formats.zips import member_info, new_archive
 from mcodec.limits import MAX_NAME_BYTES, MAX_SOURCE_OBJECTS
+from mcodec.outputs import known_as
 from mcodec.storage import io_errors
 from mcodec.types import EXTENSION_DTYPES
 
@@ -147,7 +148,8 @@ class NpzSink:
 
     def write(self, index: int, offset: int, data: memoryview) -> None:
         """Put `data` at byte `offset` of tensor `index`."""
-        self._file.write(index, offset, data)
+        with known_as(self._data.name, self._path):
+            self._file.write(index, offset, data)
 
     def close(self) -> None:
         """Write the archive and sync it; a second call does nothing."""
