@@ -128,13 +128,15 @@ class StreamSpec:
     """One stream that a codec makes of a block, or of a run's head.
 
     ``length`` is its exact bytes, or the largest ones where it is ``variable``; ``level`` says
-    where it stands in a progressive file (spec/codecs/README.md).
+    where it stands in a progressive file. The exact bytes of a ``counted`` stream, which is
+    variable too, follow from the streams before it (spec/codecs/README.md).
     """
 
     name: str
     length: int
     level: int = 0
     variable: bool = False
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,4 +259,14 @@ class CodecLike(Protocol):
 
     def block_streams(self, run: RunSpec, block: int, mode: int) -> tuple[StreamSpec, ...] | None:
         """Return the streams of a block in a mode; None for a mode that the codec has not."""
+        ...
+
+    def roles(self, dtype: str) -> tuple[str, ...]:
+        """Return the dtypes of the runs that a run of a dtype stands on, one a role."""
+        ...
+
+    def counted_streams(
+        self, run: RunSpec, block: int, mode: int, streams: Sequence[memoryview | Fill | None]
+    ) -> tuple[StreamSpec, ...]:
+        """Return the streams of a block with the exact lengths of those that are counted."""
         ...

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     Stream = memoryview | Fill
     Coded = tuple[int, list[CodedStream]]  # a block's mode and streams
+    Bases = Sequence[NDArray[Any]]  # one array a role
 
 FLOAT_DTYPES: Final = ("float16", "bfloat16", "float32", "float64")
 
@@ -119,8 +120,43 @@ class Codec(ABC):
     def block_streams(self, run: RunSpec, block: int, mode: int) -> tuple[StreamSpec, ...] | None:
         """Return the streams of a block in a mode; None for a mode that the codec has not."""
 
-    def survey(self, tensor: TensorSpec, blocks: Iterable[NDArray[Any]]) -> Any:
+    def counted_streams(
+        self, run: RunSpec, block: int, mode: int, streams: Sequence[Stream | None]
+    ) -> tuple[StreamSpec, ...]:
+        """Return `block_streams` with the exact lengths of counted streams; most have none.
+
+        Parameters
+        ----------
+        streams
+            Those before the first counted one, at least, as the file has them.
+
+        Raises
+        ------
+        FormatError
+            ``stream_invalid``: they do not say how long the counted ones are.
+        """
+        return self.block_streams(run, block, mode) or ()
+
+    def roles(self, dtype: str) -> tuple[str, ...]:
+        """Return the dtypes of what a run of a dtype stands on, one a role; most stand alone."""
+        return ()
+
+    def survey(
+        self,
+        tensor: TensorSpec,
+        blocks: Iterable[NDArray[Any]],
+        bases: Sequence[Iterable[NDArray[Any]]] = (),
+    ) -> Any:
         """Look once over a whole tensor before it is encoded; most codecs need not.
+
+        Parameters
+        ----------
+        tensor
+            Its name, dtype and shape.
+        blocks
+            Its values, block by block, one-dimensional.
+        bases
+            The same of the canonical decode of what it stands on, one a role.
 
         Raises
         ------
@@ -145,7 +181,14 @@ class Codec(ABC):
 
     @abstractmethod
     def encode(
-        self, run: RunSpec, block: int, values: NDArray[Any], head: Any, *, planes_only: bool
+        self,
+        run: RunSpec,
+        block: int,
+        values: NDArray[Any],
+        head: Any,
+        *,
+        planes_only: bool,
+        bases: Bases = (),
     ) -> tuple[int, list[CodedStream]]:
         """Return the mode and the streams of one block.
 
@@ -157,6 +200,8 @@ class Codec(ABC):
             What `encode_head` gave.
         planes_only
             The run is in a pair or a progressive file: no mode that hides planes.
+        bases
+            One array a role, the canonical decode of what these elements stand on, gaps zero.
         """
 
     def recode(self, run: RunSpec, block: int, coded: Coded, *, planes_only: bool) -> Coded:
@@ -182,10 +227,11 @@ class Codec(ABC):
         out: NDArray[Any],
         view: View = CANONICAL,
         partner: Partner | None = None,
+        bases: Bases = (),
     ) -> None:
         """Decode one block into `out`, of the run's dtype and the block's length.
 
-        Streams above `level(view)` may be None.
+        Streams above `level(view)` may be None. `bases` are as in `encode`.
 
         Raises
         ------

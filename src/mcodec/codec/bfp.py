@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import Coded, Stream
+    from mcodec.codec.base import Bases, Coded, Stream
     from mcodec.codec.exponents import Exponents
     from mcodec.codec.magnitudes import Plane
     from mcodec.types import CodedStream, TensorSpec
@@ -176,7 +176,12 @@ class BfpCodec(Codec):
         """Exponents, and the check for NaN and infinity, need a first look."""
         return True
 
-    def survey(self, tensor: TensorSpec, blocks: Iterable[NDArray[Any]]) -> Exponents:
+    def survey(
+        self,
+        tensor: TensorSpec,
+        blocks: Iterable[NDArray[Any]],
+        bases: Sequence[Iterable[NDArray[Any]]] = (),
+    ) -> Exponents:
         """Return the exponents of a tensor's scopes (of the whole tensor, for block scopes)."""
         if self.step is not None and self.rounding == "truncate":
             raise CodecConfigError("codec bfp: a step is rounded to nearest, not truncated")
@@ -206,7 +211,14 @@ class BfpCodec(Codec):
         return joined, [coder.code(joined.astype("<i2").view(np.uint8), coder.SYMBOLS)]
 
     def encode(
-        self, run: RunSpec, block: int, values: NDArray[Any], head: Any, *, planes_only: bool
+        self,
+        run: RunSpec,
+        block: int,
+        values: NDArray[Any],
+        head: Any,
+        *,
+        planes_only: bool,
+        bases: Bases = (),
     ) -> tuple[int, list[CodedStream]]:
         """Split a block into sign and magnitude planes, and take symbols where they are smaller."""
         from mcodec.codec import coder, kernels
@@ -267,6 +279,7 @@ class BfpCodec(Codec):
         out: NDArray[Any],
         view: View = CANONICAL,
         partner: Partner | None = None,
+        bases: Bases = (),
     ) -> None:
         """Merge sign and magnitude planes of a block."""
         from mcodec.codec import kernels

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import Stream
+    from mcodec.codec.base import Bases, Stream
     from mcodec.types import CodedStream
 
 
@@ -96,7 +96,14 @@ class FloatCodec(Codec):
         )
 
     def encode(
-        self, run: RunSpec, block: int, values: NDArray[Any], head: Any, *, planes_only: bool
+        self,
+        run: RunSpec,
+        block: int,
+        values: NDArray[Any],
+        head: Any,
+        *,
+        planes_only: bool,
+        bases: Bases = (),
     ) -> tuple[int, list[CodedStream]]:
         """Split a block into its fields."""
         import numpy as np
@@ -129,6 +136,7 @@ class FloatCodec(Codec):
         out: NDArray[Any],
         view: View = CANONICAL,
         partner: Partner | None = None,
+        bases: Bases = (),
     ) -> None:
         """Merge the fields of a block."""
         from mcodec.codec import kernels

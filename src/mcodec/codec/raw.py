@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import Stream
+    from mcodec.codec.base import Bases, Stream
     from mcodec.types import CodedStream
 
 
@@ -52,7 +52,14 @@ class RawCodec(Codec):
         return None
 
     def encode(
-        self, run: RunSpec, block: int, values: NDArray[Any], head: Any, *, planes_only: bool
+        self,
+        run: RunSpec,
+        block: int,
+        values: NDArray[Any],
+        head: Any,
+        *,
+        planes_only: bool,
+        bases: Bases = (),
     ) -> tuple[int, list[CodedStream]]:
         """Return the elements' bytes, coded."""
         from mcodec.codec import coder
@@ -74,6 +81,7 @@ class RawCodec(Codec):
         out: NDArray[Any],
         view: View = CANONICAL,
         partner: Partner | None = None,
+        bases: Bases = (),
     ) -> None:
         """Copy the bytes."""
         data = as_bytes(streams[0])

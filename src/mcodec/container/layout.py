@@ -34,7 +34,8 @@ class Chunk:
 def group(specs: Sequence[StreamSpec], coded: Sequence[CodedStream], layout: str) -> list[Chunk]:
     """Join neighbours that are all raw, or all one fill, into chunks.
 
-    A progressive file joins no two levels. Variable streams and zstd frames stand alone.
+    A progressive file joins no two levels. zstd frames stand alone, and variable streams that are
+    not counted.
     """
     chunks: list[Chunk] = []
     start = 0
@@ -53,11 +54,13 @@ def _joins(
     last, following = coded[end - 1], coded[end]
     if following.coder != last.coder or following.coder == ZSTD or following.fill != last.fill:
         return False
-    if specs[end - 1].variable or specs[end].variable:
+    if any(spec.variable and not spec.counted for spec in specs[end - 1 : end + 1]):
         return False
     if layout == "progressive" and specs[end - 1].level != specs[end].level:
         return False
-    return raw_length(list(specs[start : end + 1]), following.coder) <= MAX_CHUNK_RAW
+    return raw_length([stream.raw for stream in coded[start : end + 1]], following.coder) <= (
+        MAX_CHUNK_RAW
+    )
 
 
 def _chunk(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from mcodec import limits
+from mcodec.container.bases import check_bases, touched_bytes
 from mcodec.errors import CodecConfigError, FormatError, one_line
 from mcodec.types import CodecLike, RunSpec, itemsize
 
@@ -24,8 +25,15 @@ _NOT_BRACKETS: Final = bytes(sorted(set(range(256)) - set(b"[]{}")))
 Errors = list[tuple[float, float, float] | None]
 
 
+class Bases(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """What a run stands on: for each role the place (run, member) below each member."""
+
+    pin: str
+    roles: list[list[tuple[int, int]]]
+
+
 class Run(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
-    """One run: six items, in this order."""
+    """One run: six items, in this order, and the seventh where it stands on others."""
 
     codec: int
     dtype: str
@@ -33,6 +41,7 @@ class Run(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     digest: str
     source: str | None
     errors: Errors | None
+    bases: Bases | None = None
 
 
 class Tensor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -75,6 +84,9 @@ class Manifest(msgspec.Struct, omit_defaults=True):
     def encode(self, writer: str) -> bytes:
         """Return the JSON, with the name and version of its writer."""
         found = msgspec.to_builtins(self)
+        for run in found["runs"]:
+            if run[-1] is None:  # the seventh item is there or not, but never null
+                run.pop()
         return msgspec.json.encode({"writer": writer, **found})
 
 
@@ -144,6 +156,8 @@ class Checked:
         self._check_counts()
         self.codecs = [_known_codec(parse_codec, config) for config in manifest.codecs]
         self.runs = [self._run(index, run) for index, run in enumerate(manifest.runs)]
+        for index in range(len(self.runs)):
+            check_bases(index, manifest.runs, self.runs, self.codec(index))
         names: set[str] = set()
         for task in manifest.tasks:
             _check_name(task.name, names, "task")
@@ -229,6 +243,10 @@ class Checked:
             total += spec.sizes[tensor.member] * itemsize(spec.dtype)
         if task.skeleton_run is not None:
             total += self.runs[task.skeleton_run].nbytes
+        for number in {tensor.run for tensor in task.tensors}:
+            bases = self.manifest.runs[number].bases
+            if bases is not None:
+                total += touched_bytes(bases, self.runs)
         if total > budget:
             message = (
                 f"task {task.name!r} decodes to {total:,} bytes, over the limit of {budget:,}; "

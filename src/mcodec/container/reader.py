@@ -13,21 +13,20 @@ import xxhash
 from mcodec import frames
 from mcodec.container import header as headers
 from mcodec.container import manifest as manifests
-from mcodec.container.rows import STAGGER, Row, RowTable, staggers
+from mcodec.container.chunks import Stream, ranges, split
+from mcodec.container.rows import Row, RowTable
 from mcodec.errors import FormatError
 from mcodec.limits import MIB, decoded_budget
-from mcodec.types import FILL, RAW, ZSTD, CodecLike, CodedStream, Fill, RunSpec, StreamSpec
+from mcodec.types import FILL, RAW, ZSTD, CodecLike, CodedStream, Fill, RunSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mcodec.container.manifest import Manifest, ParseCodec
     from mcodec.storage import ByteSource
+    from mcodec.types import StreamSpec
 
 FIRST_READ: Final = 64 * 1024
-GAP: Final = 64  # chunks this close are read as one range
-
-Stream = memoryview | Fill
 
 
 class ContainerReader:
@@ -145,8 +144,8 @@ class ContainerReader:
         streams: list[Stream | None] = [None] * len(specs)
         with self._place(run, block):
             for row, stored in self._read_chunks(wanted):
-                part = specs[row.first : row.first + row.streams]
-                streams[row.first : row.first + row.streams] = _split(row, stored, part)
+                part = self._exact(run, block, mode, row, streams)
+                streams[row.first : row.first + row.streams] = split(row, stored, part)
         if level is not None:  # a chunk may carry streams beyond the level asked for
             for index, spec in enumerate(specs):
                 if spec.level > level:
@@ -158,19 +157,32 @@ class ContainerReader:
         rows = self.rows(run, block)
         mode = rows[0].mode if rows else 0
         specs = self.specs(run, block, mode)
+        streams: list[Stream | None] = [None] * len(specs)
         coded: list[CodedStream] = []
         with self._place(run, block):
             for row, stored in self._read_chunks(rows):
+                part = self._exact(run, block, mode, row, streams)
+                found = split(row, stored, part)
+                streams[row.first : row.first + row.streams] = found
                 if row.coder == ZSTD:
                     coded.append(CodedStream(ZSTD, 0, row.raw, stored))
                     continue
-                part = specs[row.first : row.first + row.streams]
-                for stream in _split(row, stored, part):
+                for stream in found:
                     if isinstance(stream, Fill):
                         coded.append(CodedStream(FILL, stream.value, stream.length))
                     else:
                         coded.append(CodedStream(RAW, 0, len(stream), stream))
         return mode, coded
+
+    def _exact(
+        self, run: int, block: int, mode: int, row: Row, streams: Sequence[Stream | None]
+    ) -> Sequence[StreamSpec]:
+        """Return the streams of a chunk; counted ones by the streams that were read before."""
+        specs = self.specs(run, block, mode)[row.first : row.first + row.streams]
+        if not any(spec.counted for spec in specs):
+            return specs
+        exact = self.codec(run).counted_streams(self.runs[run], block, mode, streams)
+        return exact[row.first : row.first + row.streams]
 
     def check_padding(self) -> None:
         """Check that all bytes that no row claims are zero."""
@@ -211,7 +223,7 @@ class ContainerReader:
 
     def _read_chunks(self, rows: Sequence[Row]) -> Iterator[tuple[Row, memoryview]]:
         """Read chunks, neighbours in one range, and check the hash of each."""
-        for start, stop, members in _ranges(rows):
+        for start, stop, members in ranges(rows):
             data = memoryview(self._source.read_at(start, stop - start) if stop > start else b"")
             for row in members:
                 at = row.offset - start if row.stored else 0
@@ -253,46 +265,3 @@ def _manifest_bytes(front: bytes, header: headers.Header) -> bytes:
         return frames.decompress(stored, header.manifest_raw)
     except frames.FrameError as error:
         raise FormatError(f"the manifest: {error}", code="manifest_corrupt") from None
-
-
-def _ranges(rows: Sequence[Row]) -> Iterator[tuple[int, int, list[Row]]]:
-    """Join chunks that follow one another, as (start, stop, rows), so that one read gets them."""
-    start = stop = 0
-    members: list[Row] = []
-    for row in rows:
-        if members and row.stored and stop and not 0 <= row.offset - stop <= GAP:
-            yield start, stop, members
-            members, stop = [], 0
-        if row.stored:
-            if not stop:
-                start = row.offset
-            stop = row.offset + row.stored
-        members.append(row)
-    if members:
-        yield start, stop, members
-
-
-def _split(row: Row, stored: memoryview, specs: Sequence[StreamSpec]) -> list[Stream]:
-    """Decode a chunk and cut it into its streams."""
-    if row.coder == FILL:
-        if len(specs) == 1:
-            return [Fill(row.fill, row.raw)]
-        return [Fill(row.fill, spec.length) for spec in specs]
-    data = stored
-    if row.coder == ZSTD:
-        try:
-            data = memoryview(frames.decompress(stored, row.raw))
-        except frames.FrameError as error:
-            raise FormatError(str(error), code="chunk_corrupt") from None
-    if len(specs) == 1:
-        return [data]
-    streams: list[Stream] = []
-    at = 0
-    for index, spec in enumerate(specs):
-        streams.append(data[at : at + spec.length])
-        at += spec.length
-        if index + 1 < len(specs) and staggers(spec.length):
-            if any(data[at : at + STAGGER]):
-                raise FormatError("a stagger is not zero", code="stream_invalid")
-            at += STAGGER
-    return streams

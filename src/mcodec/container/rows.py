@@ -16,7 +16,7 @@ from mcodec.limits import MAX_CHUNK_RAW
 from mcodec.types import FILL, RAW, ZSTD, CodecLike, RunSpec, StreamSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from mcodec.container.manifest import Checked
 
@@ -48,11 +48,11 @@ def alignment(stored: int) -> int:
     return 64 if stored >= ALIGNED else 8
 
 
-def raw_length(streams: tuple[StreamSpec, ...] | list[StreamSpec], coder: int) -> int:
-    """Return the Raw of a chunk of fixed-length streams, staggers included."""
-    total = sum(stream.length for stream in streams)
+def raw_length(lengths: Sequence[int], coder: int) -> int:
+    """Return the Raw of a chunk of streams of these exact lengths, staggers included."""
+    total = sum(lengths)
     if coder == RAW:
-        total += STAGGER * sum(staggers(stream.length) for stream in streams[:-1])
+        total += STAGGER * sum(map(staggers, lengths[:-1]))
     return total
 
 
@@ -81,8 +81,14 @@ def _check_row(index: int, row: Row) -> None:
 def _check_length(index: int, row: Row, streams: tuple[StreamSpec, ...]) -> None:
     if len(streams) == 1 and streams[0].variable:
         good = row.raw <= streams[0].length
+    elif any(stream.counted for stream in streams):
+        most = sum(stream.length for stream in streams)
+        most += STAGGER * (len(streams) - 1) if row.coder == RAW else 0
+        good = row.raw <= most and not any(
+            stream.variable and not stream.counted for stream in streams
+        )
     else:
-        good = row.raw == raw_length(streams, row.coder)
+        good = row.raw == raw_length([stream.length for stream in streams], row.coder)
         good = good and not any(stream.variable for stream in streams)
     if not good or (len(streams) > 1 and row.coder == ZSTD):
         raise _refuse("row_length", index, f"{row.raw} bytes are not what its streams need")
