@@ -24,16 +24,36 @@ round to nearest with subnormals whatever floating-point mode the caller is in.
 
 from __future__ import annotations
 
-import os
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.codec.kernels import reference
-from mcodec.errors import MissingDependencyError, UsageError
+from mcodec.codec.kernels.delta import (
+    count_above,
+    count_classes,
+    delta_lengths,
+    max_exponent,
+    merge_classes,
+    merge_delta,
+    pack_delta,
+    split_classes,
+)
+from mcodec.codec.kernels.int8 import dequantize_int8, quantize_int8
+from mcodec.codec.kernels.scopes import Scopes
+from mcodec.codec.kernels.sparse import (
+    count_bits,
+    gaps_to_plane,
+    gather_bits,
+    gather_elements,
+    mask_elements,
+    nonzero_plane,
+    plane_to_gaps,
+    spread_bits,
+    spread_elements,
+)
+from mcodec.codec.kernels.switch import backend, forced, impl, target, targets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -47,106 +67,39 @@ __all__ = [
     "Scopes",
     "backend",
     "bytes_to_planes",
+    "count_above",
+    "count_bits",
+    "count_classes",
+    "delta_lengths",
+    "dequantize_int8",
     "error_stats",
     "forced",
+    "gaps_to_plane",
+    "gather_bits",
+    "gather_elements",
+    "mask_elements",
+    "max_exponent",
     "merge_bfp",
+    "merge_classes",
+    "merge_delta",
     "merge_float",
+    "nonzero_plane",
+    "pack_delta",
+    "plane_to_gaps",
     "planes_to_bytes",
+    "quantize_int8",
     "scope_max",
     "split_bfp",
+    "split_classes",
     "split_float",
+    "spread_bits",
+    "spread_elements",
     "target",
     "targets",
 ]
 
 ZERO_SCOPE: Final = reference.ZERO_SCOPE
 """The exponent that marks a scope in which every number is zero."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scopes:
-    """Which exponent belongs to which element: element i has ``((i + first) // inner) % count``.
-
-    Parameters
-    ----------
-    inner
-        Elements that follow each other with one exponent: all of them for a tensor, the product of
-        the later dimensions for an axis, k for blocks of k.
-    count
-        Exponents until they start again: 1 for a tensor, the dimension for an axis, any number that
-        is not reached for blocks.
-    first
-        The place of element 0 in the tensor.
-    """
-
-    inner: int
-    count: int
-    first: int = 0
-
-
-def _flat(scopes: Scopes) -> tuple[int, int, int]:
-    return scopes.inner, scopes.count, scopes.first
-
-
-def _load() -> Any:
-    name = os.environ.get("MCODEC_BACKEND", "native")
-    if name == "reference":
-        return reference
-    if name != "native":
-        raise UsageError(f"MCODEC_BACKEND={name!r}: must be native or reference")
-    try:
-        from mcodec.codec.kernels import _native
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"the compiled kernels cannot be loaded ({error}): "
-            "install mcodec again, or set MCODEC_BACKEND=reference"
-        ) from error
-    wanted = os.environ.get("MCODEC_SIMD")
-    if wanted is not None and not _native.use(wanted):
-        usable = ", ".join(_native.targets())
-        raise UsageError(f"MCODEC_SIMD={wanted!r}: this machine has {usable}")
-    return _native
-
-
-_impl: Any = _load()  # two modules with one interface, `_native.pyi`
-
-
-def backend() -> str:
-    """Return ``native`` or ``reference``."""
-    return "reference" if _impl is reference else "native"
-
-
-def target() -> str:
-    """Return the target in use: ``avx512``, ``avx2``, ``portable``, or ``reference``."""
-    return "reference" if _impl is reference else str(_impl.target())
-
-
-def targets() -> tuple[str, ...]:
-    """Return the targets of the backend that this machine can run, the best first."""
-    return ("reference",) if _impl is reference else tuple(_impl.targets())
-
-
-@contextmanager
-def forced(name: str) -> Iterator[None]:
-    """Use one of `targets`, or ``reference``, for a while and in all threads: for tests.
-
-    Raises
-    ------
-    ValueError
-        If there is no such target here.
-    """
-    global _impl  # noqa: PLW0603 - the one switch
-    before, chosen = _impl, target()
-    if name == "reference":
-        _impl = reference
-    elif before is reference or not before.use(name):
-        raise ValueError(f"no target {name!r} here")
-    try:
-        yield
-    finally:
-        _impl = before
-        if before is not reference:
-            before.use(chosen)
 
 
 def split_float(
@@ -167,7 +120,7 @@ def split_float(
     planes
         Written: mantissa planes of shape (L,) from the top bit down; may be fewer than all.
     """
-    _impl.split_float(dtype, values, sign, exponent, planes)
+    impl().split_float(dtype, values, sign, exponent, planes)
 
 
 def merge_float(
@@ -191,7 +144,7 @@ def merge_float(
         As in `split_float`; an int from 0 to 255 stands for n equal bytes. Bits that do not fit the
         exponent field are ignored.
     """
-    _impl.merge_float(dtype, out, sign, exponent, planes)
+    impl().merge_float(dtype, out, sign, exponent, planes)
 
 
 def split_bfp(
@@ -227,7 +180,7 @@ def split_bfp(
     planes
         Written: ``bits`` planes of M, from bit ``bits`` - 1 down.
     """
-    _impl.split_bfp(dtype, values, bits, truncate, _flat(scopes), exponents, step, sign, planes)
+    impl().split_bfp(dtype, values, bits, truncate, scopes.flat, exponents, step, sign, planes)
 
 
 def merge_bfp(
@@ -261,17 +214,17 @@ def merge_bfp(
     planes
         K planes, 0 to ``bits``, from bit ``bits`` - 1 down; None is a plane of zeros.
     """
-    _impl.merge_bfp(dtype, out, bits, mid, _flat(scopes), exponents, step, sign, planes)
+    impl().merge_bfp(dtype, out, bits, mid, scopes.flat, exponents, step, sign, planes)
 
 
 def planes_to_bytes(planes: Sequence[Bytes | None], out: Bytes) -> None:
     """Join one to eight planes, from the top down, to n small integers in ``out``, shape (n,)."""
-    _impl.planes_to_bytes(planes, out)
+    impl().planes_to_bytes(planes, out)
 
 
 def bytes_to_planes(values: Bytes, planes: Sequence[Bytes]) -> None:
     """Cut the lowest bits of n bytes into one to eight planes: the inverse of `planes_to_bytes`."""
-    _impl.bytes_to_planes(values, planes)
+    impl().bytes_to_planes(values, planes)
 
 
 def scope_max(dtype: str, values: Patterns, scopes: Scopes, maxima: npt.NDArray[np.uint64]) -> None:
@@ -284,7 +237,7 @@ def scope_max(dtype: str, values: Patterns, scopes: Scopes, maxima: npt.NDArray[
     maxima
         Updated: one for each scope.
     """
-    _impl.scope_max(dtype, values, _flat(scopes), maxima)
+    impl().scope_max(dtype, values, scopes.flat, maxima)
 
 
 def error_stats(dtype: str, source: Patterns, decoded: Patterns) -> tuple[float, float, float]:
@@ -295,5 +248,5 @@ def error_stats(dtype: str, source: Patterns, decoded: Patterns) -> tuple[float,
     tuple of float
         The largest abs(s - d), the sum of (s - d)^2, and the sum of s^2.
     """
-    result: tuple[float, float, float] = _impl.error_stats(dtype, source, decoded)
+    result: tuple[float, float, float] = impl().error_stats(dtype, source, decoded)
     return result

@@ -72,3 +72,19 @@ def check_parts(fmt: FloatFormat, exponent: Sequence[Any]) -> int:
     parts = (fmt.exponent + 7) // 8
     require(len(exponent) == parts, f"exponent: there must be {parts}")
     return parts
+
+
+def check_elements(values: npt.NDArray[Any], name: str, itemsize: int | None = None) -> None:
+    """Check that an array is one-dimensional, with items of 1, 2, 4 or 8 bytes, or of so many."""
+    sizes = (1, 2, 4, 8) if itemsize is None else (itemsize,)
+    require(
+        values.ndim == 1 and values.itemsize in sizes,
+        f"{name}: must be one-dimensional, with items of {' or '.join(map(str, sizes))} bytes",
+    )
+
+
+def check_mask(mask: Bytes, n: int) -> Bytes:
+    """Return the mask of n elements; its bits past them must be zero."""
+    check_size(mask, (n + 7) // 8, "mask")
+    require(n % 8 == 0 or mask[-1] >> (n % 8) == 0, "mask: has bits past the last element")
+    return mask

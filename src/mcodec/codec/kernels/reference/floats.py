@@ -1,8 +1,4 @@
-"""Every kernel in plain NumPy: what the compiled ones are compared with.
-
-Used instead of them when ``MCODEC_BACKEND=reference``. The functions have the signatures of
-`mcodec.codec.kernels._native`; `mcodec.codec.kernels` documents them.
-"""
+"""Floating-point numbers and block floating point: fields, integers, planes."""
 
 from __future__ import annotations
 
@@ -110,17 +106,20 @@ def merge_float(
 # --- block floating point ---
 
 
-def _to_float64(dtype: str, values: Patterns) -> Doubles:
+def to_float64(dtype: str, values: Patterns) -> Doubles:
+    """Return the numbers of patterns, which float64 holds exactly."""
     if dtype == "bfloat16":
         return (values.astype(np.uint32) << np.uint32(16)).view(np.float32).astype(np.float64)
     return values.astype(values.dtype, copy=True).view(dtype).astype(np.float64)
 
 
-def _magnitude(fmt: FloatFormat, values: Patterns) -> Patterns:
+def magnitudes(fmt: FloatFormat, values: Patterns) -> Patterns:
+    """Return patterns without their signs."""
     return values & values.dtype.type((1 << (fmt.width - 1)) - 1)
 
 
-def _scope_index(n: int, scopes: Scopes) -> npt.NDArray[np.intp]:
+def scope_index(n: int, scopes: Scopes) -> npt.NDArray[np.intp]:
+    """Return the scope of each element."""
     inner, count, first = scopes
     return (np.arange(first, first + n, dtype=np.intp) // inner) % count
 
@@ -129,7 +128,7 @@ def _by_element(n: int, scopes: Scopes, exponents: Exponents | None) -> npt.NDAr
     if exponents is None:
         raise ValueError("exponents: needed where there is no step")
     check_scopes(n, scopes, exponents)
-    return exponents[_scope_index(n, scopes)].astype(np.int64)
+    return exponents[scope_index(n, scopes)].astype(np.int64)
 
 
 def split_bfp(
@@ -149,7 +148,7 @@ def split_bfp(
     check_bfp(bits, step)
     check_size(sign, (n + 7) // 8, "sign")
     check_planes(planes, n, bits, bits)
-    w = _to_float64(dtype, _magnitude(fmt, values))
+    w = to_float64(dtype, magnitudes(fmt, values))
     with np.errstate(over="ignore", under="ignore"):
         if step is not None:
             require(not truncate, "truncate: not with a step")
@@ -176,7 +175,8 @@ def _round_bfloat16(exact: Doubles) -> Patterns:
     return np.where(small, subnormal.astype(np.uint32), normal)
 
 
-def _round_into(dtype: str, exact: Doubles) -> Wide:
+def round_into(dtype: str, exact: Doubles) -> Wide:
+    """Round non-negative numbers into patterns of a dtype, at most the largest finite one."""
     if dtype == "float64":
         finite = np.minimum(exact, np.finfo(np.float64).max)
         return finite.view(np.uint64)
@@ -220,7 +220,7 @@ def merge_bfp(
             value = np.where(
                 e == ZERO_SCOPE, 0.0, np.ldexp(magnitude.astype(np.float64), k + e - bits)
             )
-        patterns = _round_into(dtype, value)
+        patterns = round_into(dtype, value)
     out[:] = patterns | (_unpack(sign, n) << np.uint64(fmt.width - 1))
 
 
@@ -244,8 +244,8 @@ def scope_max(dtype: str, values: Patterns, scopes: Scopes, maxima: Wide) -> Non
     """See `mcodec.codec.kernels.scope_max`."""
     fmt = check_format(dtype, values, "values")
     check_scopes(values.size, scopes, maxima)
-    index = _scope_index(values.size, scopes)
-    np.maximum.at(maxima, index, _magnitude(fmt, values).astype(np.uint64))
+    index = scope_index(values.size, scopes)
+    np.maximum.at(maxima, index, magnitudes(fmt, values).astype(np.uint64))
 
 
 def error_stats(dtype: str, source: Patterns, decoded: Patterns) -> tuple[float, float, float]:
@@ -254,8 +254,8 @@ def error_stats(dtype: str, source: Patterns, decoded: Patterns) -> tuple[float,
     check_format(dtype, decoded, "decoded")
     check_size(decoded, source.size, "decoded")
     with np.errstate(over="ignore", invalid="ignore"):  # inf - inf is the NaN that it is
-        s = _to_float64(dtype, source)
-        e = s - _to_float64(dtype, decoded)
+        s = to_float64(dtype, source)
+        e = s - to_float64(dtype, decoded)
         return float(np.abs(e).max(initial=0.0)), _sum_squares(e), _sum_squares(s)
 
 
