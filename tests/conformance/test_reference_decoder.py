@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import importlib
 import json
 import struct
 import subprocess
@@ -26,15 +26,11 @@ SMALL = [path for path in VALID if (VECTORS / path).stat().st_size < 1500 and "b
 
 
 def load() -> Any:
-    found = importlib.util.spec_from_file_location(
-        "reference_decoder", ROOT / "spec" / "reference_decoder.py"
-    )
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    sys.modules["reference_decoder"] = module  # dataclasses look their module up
-    found.loader.exec_module(module)
-    return module
+    sys.path.insert(0, str(ROOT / "spec"))
+    try:
+        return importlib.import_module("reference_decoder")
+    finally:
+        sys.path.remove(str(ROOT / "spec"))
 
 
 decoder = load()

@@ -1,0 +1,1 @@
+"""The format in plain Python; ../reference_decoder.py is the door and says more."""

@@ -1,0 +1,68 @@
+"""codecs/float.md."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reference.basics import is_integer, need
+from reference.codecs.base import Ask, Codec, add_planes, plane
+from reference.codecs.numbers import WIDTHS, pack
+from reference.runs import Run, Stream
+
+if TYPE_CHECKING:
+    from reference.runs import Part
+
+
+class Float(Codec):
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(config, "keep")
+        self.keep: int | None = config.get("keep")
+        sound = "keep" not in config or is_integer(self.keep, 1, 64)
+        need(sound, "codec_config", "keep")
+
+    def check(self, run: Run) -> None:
+        need(run.dtype in WIDTHS, "codec_config", f"float of {run.dtype}")
+        need((self.keep or 1) <= WIDTHS[run.dtype][0], "codec_config", "keep above the width")
+
+    def sizes(self, run: Run) -> tuple[int, int, int]:
+        """X, Y and Y' of the page."""
+        width, x = WIDTHS[run.dtype]
+        return x, width - 1 - x, max(0, (self.keep or width) - 1 - x)
+
+    def block(self, run: Run, n: int, mode: int) -> list[Stream]:
+        _, y, kept = self.sizes(run)
+        names = ["exponent.1", "exponent.0"] if run.dtype == "float64" else ["exponent"]
+        planes = range(y - 1, y - kept - 1, -1)
+        return [
+            Stream("sign", -(-n // 8)),
+            *(Stream(name, n) for name in names),
+            *(Stream(f"mantissa.{k}", -(-n // 8), y - k) for k in planes),
+        ]
+
+    def parse(self, part: Part) -> Any:
+        n, streams = part.n, part.streams
+        x, y, kept = self.sizes(part.run)
+        if part.run.dtype == "float64":
+            high, low = streams["exponent.1"], streams["exponent.0"]
+            exponents = [h << 8 | e for h, e in zip(high, low, strict=True)]
+        else:
+            exponents = list(streams["exponent"])
+        need(max(exponents, default=0) < 1 << x, "stream_invalid", "bits above the exponent field")
+        mantissas = [0] * n
+        held = add_planes(mantissas, streams, y - 1, y - kept)
+        return plane(streams["sign"], n), exponents, mantissas, held
+
+    def decode(self, run: Run, fields: Any, ask: Ask) -> bytes:
+        x, y, kept = self.sizes(run)
+        signs, exponents, mantissas, held = fields
+        k = held if ask.planes is None else min(held, ask.planes)
+        patterns = []
+        for s, e, m in zip(signs, exponents, mantissas, strict=True):
+            top = m >> (y - k) << (y - k)
+            if k < kept and e == (1 << x) - 1:
+                if m and not top:
+                    top = 1 << (y - 1)  # a NaN stays a NaN
+            elif k < kept and ask.mid and e:
+                top |= 1 << (y - k - 1)
+            patterns.append(s << (x + y) | e << y | top)
+        return pack(run.dtype, patterns)
