@@ -51,11 +51,18 @@ class Family:
             source = None if run.source is None else blake3(run.source).hexdigest()
             digest = blake3(run.decode()).hexdigest()
             item = [configs.index(text), run.dtype, run.shapes, digest, source, run.errors]
-            rows.append(item)
+            rows.append(item + self.bases(run))
         manifest = {"codecs": list(map(json.loads, configs)), "runs": rows, "tasks": self.tasks}
         if self.pairs:
             manifest["pairs"] = self.pairs
         return manifest | self.extra
+
+    def bases(self, run: Run) -> list[Any]:
+        """Give the seventh item of a run, where it stands on others."""
+        if not run.roles:
+            return []
+        below = [blake3(self.runs[i].decode()).hexdigest() for role in run.roles for i, _ in role]
+        return [[blake3("".join(below).encode()).hexdigest(), run.roles]]
 
     def chunks(self) -> list[Chunk]:
         """Cut all runs into chunks, in the order of rows."""

@@ -10,7 +10,7 @@ import bisect
 import functools
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,7 @@ class Run:
     source: bytes | None = None
     errors: list[Any] | None = None
     integers: tuple[list[int], int] | None = None  # M and bits of a bfp run
+    roles: list[list[tuple[int, int]]] = field(default_factory=list)  # (run, member) below each
 
     def member(self, index: int, decoded: bytes) -> bytes:
         """Cut a member out of a decoded run."""

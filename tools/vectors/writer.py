@@ -46,12 +46,18 @@ def padding(length: int, unit: int) -> bytes:
 
 @dataclass
 class Stream:
-    """One stream of a block or of a head."""
+    """One stream of a block or of a head; a variable one may share a chunk if it is counted."""
 
     name: str
     data: bytes
     level: int = 0
     variable: bool = False
+    counted: bool = False
+
+    @property
+    def alone(self) -> bool:
+        """Whether it shares no chunk."""
+        return self.variable and not self.counted
 
 
 @dataclass
@@ -115,7 +121,7 @@ def cut(streams: list[Stream], coding: str, share: bool, by_level: bool) -> list
         alone = code([s], 0, coding)
         kind = (alone.coder, alone.fill)
         fits = share and groups and kinds[-1] == kind and kind[0] != ZSTD
-        fits = fits and not s.variable and not groups[-1][-1].variable
+        fits = fits and not s.alone and not groups[-1][-1].alone
         if fits and (not by_level or groups[-1][-1].level == s.level):
             groups[-1].append(s)
         else:
