@@ -64,6 +64,7 @@ def check_bases(items: list[list[Any]], runs: list[Run]) -> None:
         pin, roles = item[6] if len(item) == 7 else ("", [])
         sound = (len(item) == 7) == bool(dtypes) and len(roles) == len(dtypes)
         sound = sound and all(len(role) == len(run.shapes) for role in roles)
+        sound = sound and (not dtypes or re.fullmatch("[0-9a-f]{64}", pin) is not None)
         need(sound, "manifest_invalid", "bases against the codec's roles and the members")
         for dtype, role in zip(dtypes, roles, strict=True):
             for (base, member), shape in zip(role, run.shapes, strict=True):
@@ -116,13 +117,13 @@ def below(run: Run, runs: list[Run]) -> int:
     """The bytes of the blocks that a run stands on."""
     size = 0
     for role in run.roles:
-        last = (-1, -1)  # the run and the block that the place before ended in
+        last = (-1, -1)  # the run and the block that the last place with elements ended in
         for index, member in role:
             base = runs[index]
             begin, count = base.starts[member], math.prod(base.shapes[member])
             blocks = range(begin // base.block, -(-(begin + count) // base.block) if count else 0)
             size += sum(base.extent(b)[1] for b in blocks if (index, b) != last) * base.itemsize
-            last = (index, blocks[-1]) if blocks else (-1, -1)
+            last = (index, blocks[-1]) if blocks else last
     return size
 
 
