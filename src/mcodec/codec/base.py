@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mcodec.codec.quantized import Quantized
     from mcodec.types import CodedStream, RunSpec, StreamSpec, TensorSpec
 
     Stream = memoryview | Fill
@@ -105,6 +106,11 @@ class Codec(ABC):
     @property
     def weight_bits(self) -> int | None:
         """Bits a weight as the papers count them; None where it is the dtype's width."""
+        return None
+
+    @property
+    def quantized(self) -> Quantized | None:
+        """The integers under scales that its values are; None where they are none."""
         return None
 
     @property

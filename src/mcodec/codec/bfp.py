@@ -27,6 +27,7 @@ from mcodec.codec.magnitudes import (
     spread_signs,
     symbols_of,
 )
+from mcodec.codec.maxima import scope_maxima
 from mcodec.codec.scope import TENSOR, Scope, parse_scope
 from mcodec.errors import CodecConfigError
 from mcodec.types import BLOCK, FLOATS, RunSpec, StreamSpec
@@ -81,7 +82,7 @@ class BfpCodec(Codec):
         refuse_unknown(name, config, _KEYS)
         bits = take_int(name, config, "bits", 1, MAX_BITS)
         rounding = take_word(name, config, "rounding", ("nearest", "truncate"), "nearest")
-        scope = parse_scope(config.get("scope", "tensor"))
+        scope = parse_scope(name, config.get("scope", "tensor"))
         signs = take_word(name, config, "signs", ("full", "compact"), "full")
         reconstruct = take_word(name, config, "reconstruct", ("low", "mid"), "low")
         if reconstruct == "mid" and bits == MAX_BITS:
@@ -130,7 +131,7 @@ class BfpCodec(Codec):
         """Refuse dtypes that are no floats, and scopes that the shapes do not have."""
         if run.dtype not in FLOATS:
             raise CodecConfigError(f"codec bfp takes {', '.join(FLOAT_DTYPES)}, not {run.dtype}")
-        self.scope.check(run.shapes)
+        self.scope.check(run.shapes, 2)
         if self.scope.kind == "block" and len(run.shapes) > 1 and run.elements > BLOCK:
             raise CodecConfigError("codec bfp: a shared run with scope=block has at most one block")
 
@@ -185,19 +186,8 @@ class BfpCodec(Codec):
         """Return the exponents of a tensor's scopes (of the whole tensor, for block scopes)."""
         if self.step is not None and self.rounding == "truncate":
             raise CodecConfigError("codec bfp: a step is rounded to nearest, not truncated")
-        import numpy as np
-
-        from mcodec.codec import kernels
-
         scope = self.scope if self.scope.kind == "axis" else TENSOR
-        maxima = np.zeros(scope.count(tensor.shape), np.uint64)
-        first = 0
-        for values in blocks:
-            if values.size:
-                where = scope.layout(tensor.shape, first)
-                kernels.scope_max(tensor.dtype, patterns(values), where, maxima)
-            first += values.size
-        return exponents_of(tensor.dtype, maxima)
+        return exponents_of(tensor.dtype, scope_maxima(tensor, blocks, scope))
 
     def encode_head(self, run: RunSpec, surveys: Sequence[Any]) -> tuple[Any, list[CodedStream]]:
         """Join the members' exponents."""

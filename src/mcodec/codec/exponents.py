@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mcodec.codec.base import NotCodableError, as_bytes, invalid
-from mcodec.types import FLOATS
+from mcodec.codec.base import as_bytes, invalid
+from mcodec.codec.maxima import numbers_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,13 +37,7 @@ def exponents_of(dtype: str, maxima: NDArray[np.uint64]) -> Exponents:
     """
     import numpy as np
 
-    from mcodec.types import numpy_dtype
-
-    form = FLOATS[dtype]
-    if maxima.size and int(maxima.max()) >> form.mantissa == (1 << form.exponent) - 1:
-        raise NotCodableError("it holds NaN or infinity")
-    values = maxima.astype(f"<u{form.width // 8}").view(numpy_dtype(dtype)).astype(np.float64)
-    exponents = np.frexp(values)[1].astype(np.int16)
+    exponents = np.frexp(numbers_of(dtype, maxima))[1].astype(np.int16)
     exponents[maxima == 0] = ZERO_SCOPE
     return exponents
 

@@ -33,15 +33,15 @@ class Scope:
     def __str__(self) -> str:
         return self.kind if self.kind == "tensor" else f"{self.kind}:{self.argument}"
 
-    def check(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Refuse shapes without the axis, and more scopes than a chunk can hold."""
+    def check(self, shapes: Sequence[tuple[int, ...]], width: int) -> None:
+        """Refuse shapes without the axis, and more scopes of `width` bytes than a chunk holds."""
         if self.kind == "axis":
             for shape in shapes:
                 if not -len(shape) <= self.argument < len(shape):
                     message = f"scope {self} needs that axis, and a shape is {list(shape)}"
                     raise CodecConfigError(message)
-        if 2 * sum(map(self.count, shapes)) > MAX_CHUNK_RAW and self.kind != "block":
-            raise CodecConfigError(f"scope {self} makes more exponents than a chunk can hold")
+        if width * sum(map(self.count, shapes)) > MAX_CHUNK_RAW and self.kind != "block":
+            raise CodecConfigError(f"scope {self} makes more scopes than a chunk can hold")
 
     def count(self, shape: Sequence[int]) -> int:
         """Return how many scopes an array has."""
@@ -59,16 +59,16 @@ class Scope:
         return sum(-(-size // self.argument) for size in sizes)
 
     def parts(
-        self, run: RunSpec, block: int, exponents: NDArray[Any] | None
+        self, run: RunSpec, block: int, values: NDArray[Any] | None
     ) -> Iterator[tuple[int, int, Scopes, NDArray[Any] | None]]:
-        """Yield the parts of members in a block: start and stop in it, scopes, their exponents.
+        """Yield the parts of members in a block: start and stop in it, scopes, their values.
 
         Parameters
         ----------
         run, block
             Where.
-        exponents
-            Of the whole run; of this block alone where the scope is ``block``.
+        values
+            Exponents or scales of the whole run; of this block alone where the scope is ``block``.
         """
         first, last = run.span(block)
         local = self.kind == "block"
@@ -78,7 +78,7 @@ class Scope:
             count = -(-(high - low) // self.argument) if local else self.count(shape)
             if low < high:
                 scopes = self.layout(shape, 0 if local else low - start)
-                own = None if exponents is None else exponents[base : base + count]
+                own = None if values is None else values[base : base + count]
                 yield low - first, high - first, scopes, own
             if low < high or not local:
                 base += count
@@ -98,8 +98,8 @@ class Scope:
 TENSOR: Final = Scope("tensor")
 
 
-def parse_scope(value: Any) -> Scope:
-    """Parse ``tensor``, ``axis:a`` or ``block:k``.
+def parse_scope(codec_id: str, value: Any, *, blocks: bool = True) -> Scope:
+    """Parse ``tensor``, ``axis:a`` or, for a codec that has blocks, ``block:k``.
 
     Raises
     ------
@@ -113,9 +113,13 @@ def parse_scope(value: Any) -> Scope:
         number = int(match[2])
         if match[1] == "axis" and -MAX_DIMENSIONS <= number < MAX_DIMENSIONS:
             return Scope("axis", number)
-        if match[1] == "block" and 1 <= number <= BLOCK and number & (number - 1) == 0:
+        if match[1] == "block" and blocks and _is_block(number):
             return Scope("block", number)
-    raise CodecConfigError(
-        "codec bfp: scope is tensor, axis:A (-64 to 63) or block:K (a power of two up to 262144), "
-        f"not {value!r}"
-    )
+    forms = "tensor or axis:A (-64 to 63)"
+    if blocks:
+        forms = f"tensor, axis:A (-64 to 63) or block:K (a power of two up to {BLOCK})"
+    raise CodecConfigError(f"codec {codec_id}: scope is {forms}, not {value!r}")
+
+
+def _is_block(number: int) -> bool:
+    return 1 <= number <= BLOCK and number & (number - 1) == 0

@@ -148,7 +148,7 @@ def test_a_codec_refuses_runs_that_it_cannot_carry() -> None:
         ("bfp(bits=8,scope=axis:1)", "float32", [(2, 2), (2,)], "axis:1 needs that axis"),
         ("bfp(bits=8,scope=axis:-3)", "float32", [(2, 2)], "axis:-3 needs that axis"),
         ("bfp(bits=8,scope=axis:0)", "float32", [()], "axis:0 needs that axis"),
-        ("bfp(bits=8,scope=axis:0)", "float32", [(1 << 25, 0), (1 << 26, 1)], "more exponents"),
+        ("bfp(bits=8,scope=axis:0)", "float32", [(1 << 25, 0), (1 << 26, 1)], "more scopes"),
         ("bfp(bits=8,scope=block:8)", "float32", shared, "at most one block"),
     ]
     for text, dtype, shapes, message in cases:

@@ -1,0 +1,275 @@
+"""Symmetric 8-bit integers under one scale a tensor or a channel (spec/codecs/int8.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from mcodec.codec.base import (
+    CANONICAL,
+    FLOAT_DTYPES,
+    Codec,
+    Partner,
+    View,
+    as_bytes,
+    as_plane,
+    empty_planes,
+    invalid,
+    patterns,
+    plane_bytes,
+)
+from mcodec.codec.config import refuse_unknown
+from mcodec.codec.scales import (
+    LARGEST,
+    MAGNITUDE_BITS,
+    SIGN,
+    checked,
+    find_scales,
+    integers_of,
+)
+from mcodec.codec.scope import TENSOR, Scope, parse_scope
+from mcodec.errors import CodecConfigError
+from mcodec.types import FLOATS, RunSpec, StreamSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Self
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mcodec.codec.base import Bases, Coded, Stream
+    from mcodec.codec.scales import Codes, Scales
+    from mcodec.types import CodedStream, TensorSpec
+
+PLANES: Final = 0  # modes of a block
+BYTES: Final = 1
+_SCALE_BYTES: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Int8Codec(Codec):
+    """Integers from -127 to 127 in units that a scope shares.
+
+    Parameters
+    ----------
+    scope
+        What shares a scale: ``tensor`` or ``axis:a``.
+    """
+
+    codec_id: ClassVar[str] = "int8"
+    scope: Scope = TENSOR
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Make the codec of its options."""
+        refuse_unknown(cls.codec_id, config, ("scope",))
+        return cls(parse_scope(cls.codec_id, config.get("scope", "tensor"), blocks=False))
+
+    def config(self) -> dict[str, Any]:
+        """Return the configuration."""
+        return {"id": self.codec_id, "scope": str(self.scope)}
+
+    def exact(self, dtype: str) -> bool:
+        """Whether all bits are kept: never."""
+        return False
+
+    @property
+    def weight_bits(self) -> int:
+        """The magnitude and the sign."""
+        return MAGNITUDE_BITS + 1
+
+    @property
+    def quantized(self) -> Self:
+        """The integers are its own."""
+        return self
+
+    def check(self, run: RunSpec) -> None:
+        """Refuse dtypes that are no floats, and scopes that the shapes do not have."""
+        if run.dtype not in FLOATS:
+            raise CodecConfigError(f"codec int8 takes {', '.join(FLOAT_DTYPES)}, not {run.dtype}")
+        self.scope.check(run.shapes, _SCALE_BYTES)
+
+    def head_streams(self, run: RunSpec) -> tuple[StreamSpec, ...]:
+        """Return the scales."""
+        count = sum(self.scope.count(shape) for shape in run.shapes)
+        return (StreamSpec("scale", _SCALE_BYTES * count),) if count else ()
+
+    def block_streams(self, run: RunSpec, block: int, mode: int) -> tuple[StreamSpec, ...] | None:
+        """Return the codes, or the sign and the magnitudes."""
+        start, stop = run.span(block)
+        if mode == BYTES:
+            return (StreamSpec("codes", stop - start),)
+        if mode != PLANES:
+            return None
+        length = plane_bytes(stop - start)
+        magnitudes = (
+            StreamSpec(f"magnitude.{k}", length, MAGNITUDE_BITS - k)
+            for k in range(MAGNITUDE_BITS - 1, -1, -1)
+        )
+        return (StreamSpec("sign", length), *magnitudes)
+
+    @property
+    def surveys(self) -> bool:
+        """Scales, and the check for NaN and infinity, need a first look."""
+        return True
+
+    def survey(
+        self,
+        tensor: TensorSpec,
+        blocks: Iterable[NDArray[Any]],
+        bases: Sequence[Iterable[NDArray[Any]]] = (),
+    ) -> Scales:
+        """Return the scales of a tensor."""
+        return find_scales(tensor, blocks, self.scope)
+
+    def encode_head(self, run: RunSpec, surveys: Sequence[Any]) -> tuple[Any, list[CodedStream]]:
+        """Join the members' scales."""
+        import numpy as np
+
+        from mcodec.codec import coder
+
+        joined = np.concatenate([np.zeros(0, np.float32), *surveys])
+        if not joined.size:
+            return joined, []
+        return joined, [coder.code(joined.astype("<f4").view(np.uint8), coder.SYMBOLS)]
+
+    def encode(
+        self,
+        run: RunSpec,
+        block: int,
+        values: NDArray[Any],
+        head: Any,
+        *,
+        planes_only: bool,
+        bases: Bases = (),
+    ) -> tuple[int, list[CodedStream]]:
+        """Round a block to codes, and store them as planes or as bytes."""
+        import numpy as np
+
+        from mcodec.codec import kernels
+
+        codes = np.zeros(values.size, np.uint8)  # gaps stay zero
+        bits = patterns(values)
+        for start, stop, scopes, own in self.scope.parts(run, block, head):
+            part = slice(start, stop)
+            assert own is not None
+            kernels.quantize_int8(run.dtype, bits[part], scopes, own, codes[part])
+        return store_codes(codes, _planes(codes), planes_only=planes_only)
+
+    def recode(self, run: RunSpec, block: int, coded: Coded, *, planes_only: bool) -> Coded:
+        """Change between planes and bytes; the codes stay as they are."""
+        from mcodec.codec import coder
+
+        mode, streams = coded
+        if planes_only == (mode == PLANES):
+            return coded
+        start, stop = run.span(block)
+        codes = codes_of(mode, [coder.decode(stream) for stream in streams], stop - start)
+        planes = list(streams) if mode == PLANES else _planes(codes)
+        return store_codes(codes, planes, planes_only=planes_only)
+
+    def decode_head(self, run: RunSpec, streams: Sequence[Stream | None]) -> Scales:
+        """Return the scales, checked."""
+        import numpy as np
+
+        return checked(streams[0]) if streams else np.zeros(0, np.float32)
+
+    def decode(
+        self,
+        run: RunSpec,
+        block: int,
+        mode: int,
+        streams: Sequence[Stream | None],
+        head: Any,
+        out: NDArray[Any],
+        view: View = CANONICAL,
+        partner: Partner | None = None,
+        bases: Bases = (),
+    ) -> None:
+        """Multiply a block's codes with their scales."""
+        from mcodec.codec import kernels
+
+        codes = codes_of(mode, streams, out.size)
+        if view.planes is not None and view.planes < MAGNITUDE_BITS:
+            codes = _top(codes, view.planes, middle=view.midpoint is not False)
+        bits = patterns(out)
+        if len(run.shapes) > 1:
+            bits[:] = 0
+        for start, stop, scopes, own in self.scope.parts(run, block, head):
+            part = slice(start, stop)
+            assert own is not None
+            kernels.dequantize_int8(run.dtype, bits[part], scopes, own, codes[part])
+
+    def scales(self, head: Any) -> Scales:
+        """Return the scales of a head."""
+        found: Scales = head
+        return found
+
+    def integers(
+        self,
+        run: RunSpec,
+        block: int,
+        mode: int,
+        streams: Sequence[Stream | None],
+        head: Any,
+        out: NDArray[np.int8],
+    ) -> None:
+        """Decode one block to its integers, 0 in gaps."""
+        found = integers_of(codes_of(mode, streams, out.size))
+        out[:] = 0
+        for _, part in run.parts(block):
+            out[part] = found[part]
+
+
+def _planes(codes: Codes) -> list[CodedStream]:
+    """Return the sign and the magnitudes of codes, coded."""
+    from mcodec.codec import coder, kernels
+
+    rows = empty_planes(MAGNITUDE_BITS + 1, codes.size)
+    kernels.bytes_to_planes(codes, rows)
+    return [coder.code(row, coder.PLANE) for row in rows]
+
+
+def store_codes(codes: Codes, planes: list[CodedStream], *, planes_only: bool) -> Coded:
+    """Return planes where they are smaller than bytes, or where there may be nothing else."""
+    from mcodec.codec import coder
+
+    if planes_only:
+        return PLANES, planes
+    whole = coder.code(codes, coder.SYMBOLS)
+    # Bytes are decoded without a transposition, so they win a tie.
+    return (PLANES, planes) if coder.stored(planes) < len(whole.data) else (BYTES, [whole])
+
+
+def codes_of(mode: int, streams: Sequence[Stream | None], n: int) -> Codes:
+    """Return the codes of a block of n elements of either mode; planes that are missing are zero.
+
+    Raises
+    ------
+    FormatError
+        ``stream_invalid``: a code has a sign and no magnitude.
+    """
+    import numpy as np
+
+    from mcodec.codec import kernels
+
+    if mode == BYTES:
+        codes = as_bytes(streams[0])
+    else:
+        codes = np.empty(n, np.uint8)
+        kernels.planes_to_bytes([as_plane(stream, n) for stream in streams], codes)
+    if None not in streams and (codes == SIGN).any():
+        raise invalid("a code has a sign and no magnitude")
+    return codes
+
+
+def _top(codes: Codes, planes: int, *, middle: bool) -> Codes:
+    """Keep the top magnitude planes of codes, and put half of what they leave open below them."""
+    import numpy as np
+
+    rest = MAGNITUDE_BITS - planes
+    top = codes & np.uint8(SIGN | LARGEST >> rest << rest)
+    if middle:
+        top |= np.where(top & LARGEST, np.uint8(1 << (rest - 1)), np.uint8(0))
+    return top
