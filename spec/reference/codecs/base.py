@@ -9,6 +9,8 @@ from bitarray import bitarray
 from reference.basics import need
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reference.runs import Part, Run, Stream
 
 
@@ -56,14 +58,13 @@ class Codec:
         raise NotImplementedError
 
 
-CODECS: dict[str, type[Any]] = {}  # id -> subclass of Codec; __init__.py fills it
+CODECS: dict[str, Callable[[dict[str, Any]], Codec]] = {}  # __init__.py fills it
 
 
 def read_codec(config: dict[str, Any]) -> Codec:
     """Rule 8 for one configuration; a codec calls it for the codec that it carries."""
     need(config["id"] in CODECS, "codec_unknown", f"codec {config['id']!r}")
-    codec: Codec = CODECS[config["id"]](config)
-    return codec
+    return CODECS[config["id"]](config)
 
 
 def plane(data: bytes, n: int) -> Any:

@@ -28,12 +28,22 @@ def nearest(dtype: str, number: int, exponent: int) -> int:
     return min(pattern, ((1 << x) - 1 << y) - 1)
 
 
-def magnitude(pattern: int) -> tuple[int, int]:
-    """(number, exponent) of a positive finite float32 pattern."""
-    e, m = pattern >> 23, pattern & 0x7FFFFF
-    return (m | 1 << 23, e - 150) if e else (m, -149)
+def magnitude(pattern: int, dtype: str = "float32") -> tuple[int, int]:
+    """(number, exponent) of a positive finite pattern."""
+    width, x = WIDTHS[dtype]
+    y = width - 1 - x
+    least = 2 - (1 << (x - 1)) - y
+    e, m = pattern >> y, pattern & ((1 << y) - 1)
+    return (m | 1 << y, least + e - 1) if e else (m, least)
+
+
+LETTERS = {2: "H", 4: "I", 8: "Q"}
 
 
 def pack(dtype: str, patterns: list[int]) -> bytes:
-    letter = {2: "H", 4: "I", 8: "Q"}[ITEMSIZE[dtype]]
-    return struct.pack(f"<{len(patterns)}{letter}", *patterns)
+    return struct.pack(f"<{len(patterns)}{LETTERS[ITEMSIZE[dtype]]}", *patterns)
+
+
+def unpack(dtype: str, data: bytes) -> list[int]:
+    size = ITEMSIZE[dtype]
+    return list(struct.unpack(f"<{len(data) // size}{LETTERS[size]}", data))
