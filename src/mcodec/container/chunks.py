@@ -51,8 +51,7 @@ def split(row: Row, stored: memoryview, specs: Sequence[StreamSpec]) -> list[Str
     if raw_length([spec.length for spec in specs], row.coder) != row.raw and not (
         len(specs) == 1 and specs[0].variable and not specs[0].counted
     ):
-        message = f"a chunk of {row.raw} bytes is not as long as its streams"
-        raise FormatError(message, code="stream_invalid")
+        raise _unequal(row)
     if row.coder == FILL:
         if len(specs) == 1:
             return [Fill(row.fill, row.raw)]
@@ -65,13 +64,41 @@ def split(row: Row, stored: memoryview, specs: Sequence[StreamSpec]) -> list[Str
             raise FormatError(str(error), code="chunk_corrupt") from None
     if len(specs) == 1:
         return [data]
+    return _cut(data, specs)
+
+
+def front(row: Row, stored: memoryview, specs: Sequence[StreamSpec]) -> list[Stream]:
+    """Cut the first streams, of fixed lengths, off a shared chunk with counted ones behind them.
+
+    Raises
+    ------
+    FormatError
+        ``stream_invalid``.
+    """
+    if raw_length([*(spec.length for spec in specs), 0], row.coder) > row.raw:
+        raise _unequal(row)
+    if row.coder == FILL:
+        return [Fill(row.fill, spec.length) for spec in specs]
+    return _cut(stored, specs, last=len(specs))
+
+
+def _cut(data: memoryview, specs: Sequence[StreamSpec], last: int | None = None) -> list[Stream]:
+    """Cut a raw chunk into its streams; `last` is the number of the chunk's last stream."""
+    if last is None:
+        last = len(specs) - 1
     streams: list[Stream] = []
     at = 0
     for index, spec in enumerate(specs):
-        streams.append(data[at : at + spec.length])
-        at += spec.length
-        if index + 1 < len(specs) and staggers(spec.length):
+        end = at + spec.length
+        streams.append(data[at:end])
+        at = end
+        if index < last and staggers(spec.length):
             if any(data[at : at + STAGGER]):
                 raise FormatError("a stagger is not zero", code="stream_invalid")
             at += STAGGER
     return streams
+
+
+def _unequal(row: Row) -> FormatError:
+    message = f"a chunk of {row.raw} bytes is not as long as its streams"
+    return FormatError(message, code="stream_invalid")

@@ -13,7 +13,7 @@ import xxhash
 from mcodec import frames
 from mcodec.container import header as headers
 from mcodec.container import manifest as manifests
-from mcodec.container.chunks import Stream, ranges, split
+from mcodec.container.chunks import Stream, front, ranges, split
 from mcodec.container.rows import Row, RowTable
 from mcodec.errors import FormatError
 from mcodec.limits import MIB, decoded_budget
@@ -144,7 +144,7 @@ class ContainerReader:
         streams: list[Stream | None] = [None] * len(specs)
         with self._place(run, block):
             for row, stored in self._read_chunks(wanted):
-                part = self._exact(run, block, mode, row, streams)
+                part = self._exact(run, block, mode, row, stored, streams)
                 streams[row.first : row.first + row.streams] = split(row, stored, part)
         if level is not None:  # a chunk may carry streams beyond the level asked for
             for index, spec in enumerate(specs):
@@ -161,7 +161,7 @@ class ContainerReader:
         coded: list[CodedStream] = []
         with self._place(run, block):
             for row, stored in self._read_chunks(rows):
-                part = self._exact(run, block, mode, row, streams)
+                part = self._exact(run, block, mode, row, stored, streams)
                 found = split(row, stored, part)
                 streams[row.first : row.first + row.streams] = found
                 if row.coder == ZSTD:
@@ -175,12 +175,21 @@ class ContainerReader:
         return mode, coded
 
     def _exact(
-        self, run: int, block: int, mode: int, row: Row, streams: Sequence[Stream | None]
+        self,
+        run: int,
+        block: int,
+        mode: int,
+        row: Row,
+        stored: memoryview,
+        streams: list[Stream | None],
     ) -> Sequence[StreamSpec]:
-        """Return the streams of a chunk; counted ones by the streams that were read before."""
+        """Return the streams of a chunk; counted ones by the streams before them."""
         specs = self.specs(run, block, mode)[row.first : row.first + row.streams]
-        if not any(spec.counted for spec in specs):
+        fixed = next((index for index, spec in enumerate(specs) if spec.counted), None)
+        if fixed is None:
             return specs
+        if fixed:  # what counts them may stand in their own chunk
+            streams[row.first : row.first + fixed] = front(row, stored, specs[:fixed])
         exact = self.codec(run).counted_streams(self.runs[run], block, mode, streams)
         return exact[row.first : row.first + row.streams]
 
