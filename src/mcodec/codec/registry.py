@@ -27,6 +27,8 @@ CODECS: Final[Mapping[str, Entry]] = MappingProxyType(
         "raw": Entry("mcodec.codec.raw", "RawCodec", "1.0"),
         "float": Entry("mcodec.codec.float", "FloatCodec", "1.0"),
         "bfp": Entry("mcodec.codec.bfp", "BfpCodec", "1.0"),
+        "mask": Entry("mcodec.codec.mask", "MaskCodec", "1.0"),
+        "delta": Entry("mcodec.codec.delta", "DeltaCodec", "1.0"),
         "int8": Entry("mcodec.codec.int8", "Int8Codec", "1.0"),
     }
 )

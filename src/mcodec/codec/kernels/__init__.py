@@ -38,6 +38,7 @@ from mcodec.codec.kernels.delta import (
     split_classes,
 )
 from mcodec.codec.kernels.int8 import dequantize_int8, quantize_int8
+from mcodec.codec.kernels.residual import add_residual, subtract_base
 from mcodec.codec.kernels.scopes import Scopes
 from mcodec.codec.kernels.sparse import (
     count_bits,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ZERO_SCOPE",
     "Scopes",
+    "add_residual",
     "backend",
     "bytes_to_planes",
     "count_above",
@@ -94,6 +96,7 @@ __all__ = [
     "split_float",
     "spread_bits",
     "spread_elements",
+    "subtract_base",
     "target",
     "targets",
 ]

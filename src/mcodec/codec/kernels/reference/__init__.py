@@ -26,6 +26,7 @@ from mcodec.codec.kernels.reference.floats import (
     split_float,
 )
 from mcodec.codec.kernels.reference.int8 import dequantize_int8, quantize_int8
+from mcodec.codec.kernels.reference.residual import add_residual, subtract_base
 from mcodec.codec.kernels.reference.sparse import (
     count_bits,
     gaps_to_plane,
@@ -39,6 +40,7 @@ from mcodec.codec.kernels.reference.sparse import (
 
 __all__ = [
     "ZERO_SCOPE",
+    "add_residual",
     "bytes_to_planes",
     "count_above",
     "count_bits",
@@ -65,4 +67,5 @@ __all__ = [
     "split_float",
     "spread_bits",
     "spread_elements",
+    "subtract_base",
 ]
