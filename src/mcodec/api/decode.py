@@ -42,6 +42,7 @@ class RunDecoder:
             view = replace(view, planes=planes)
         self._view = view
         self._partner = self._find_partner() if view.dither else None
+        self._bases = self._find_bases()
         _, streams = reader.read_streams(run, -1)
         with self._place("head"):
             self._head = codec.decode_head(self.spec, streams)
@@ -60,17 +61,15 @@ class RunDecoder:
         level, whole = self._level()
         mode, streams = self._reader.read_streams(self._run, block, level)
         partner = self._partner_block(block)
+        bases = self._base_arrays(block)
         with self._place(f"block {block}"):
+            head, view = self._head, self._view
             try:
-                self._codec.decode(
-                    self.spec, block, mode, streams, self._head, out, self._view, partner
-                )
+                self._codec.decode(self.spec, block, mode, streams, head, out, view, partner, bases)
             except NeedAllPlanesError:
                 mode, streams = self._reader.read_streams(self._run, block, whole)
                 streams = [_zero_if_missing(stream) for stream in streams]
-                self._codec.decode(
-                    self.spec, block, mode, streams, self._head, out, self._view, partner
-                )
+                self._codec.decode(self.spec, block, mode, streams, head, out, view, partner, bases)
         return out
 
     def range(self, start: int, stop: int, out: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
@@ -97,6 +96,34 @@ class RunDecoder:
             level = whole if level is None else min(level, whole)
         return level, whole
 
+    def _find_bases(self) -> list[list[tuple[int, int]]]:
+        """Return the places of each role below each member."""
+        bases = self._reader.manifest.runs[self._run].bases
+        if bases is None:
+            return []
+        if self._reader.levels is not None:
+            message = f"the file is cut off, and run {self._run} needs all of what it stands on"
+            raise FormatError(message, code="file_truncated").at(self._reader.name)
+        return bases.roles
+
+    def _base_arrays(self, block: int) -> list[NDArray[Any]]:
+        """Return the canonical decode of what a block stands on, one array a role, gaps zero."""
+        import numpy as np
+
+        first, last = self.spec.span(block)
+        arrays = []
+        for places in self._bases:
+            array = np.zeros(last - first, numpy_dtype(self._reader.runs[places[0][0]].dtype))
+            decoded = _LastBlock(self._reader)
+            for member, part in self.spec.parts(block):
+                run, below = places[member]
+                start = self._reader.runs[run].starts[below] + max(
+                    0, first - self.spec.starts[member]
+                )
+                decoded.copy(run, start, array[part])
+            arrays.append(array)
+        return arrays
+
     def _find_partner(self) -> int | None:
         return next((b for a, b in _dithering(self._reader) if a == self._run), None)
 
@@ -110,6 +137,34 @@ class RunDecoder:
 
     def _place(self, where: str) -> _Place:
         return _Place(f"{self._reader.name}: run {self._run}, {where}")
+
+
+class _LastBlock:
+    """Copies elements of runs, and keeps the block that it decoded last for its next members.
+
+    That no more is decoded than `container.bases.touched_bytes` counts rests on it.
+    """
+
+    def __init__(self, reader: ContainerReader) -> None:
+        self._reader = reader
+        self._decoder: RunDecoder | None = None
+        self._run = self._block = -1
+        self._values: Any = None
+
+    def copy(self, run: int, start: int, out: NDArray[Any]) -> None:
+        """Copy the elements of a run from `start` on."""
+        if self._decoder is None or run != self._run:
+            self._decoder, self._run, self._block = RunDecoder(self._reader, run), run, -1
+        decoder = self._decoder
+        for block, part in decoder.range(start, start + out.size, out):
+            low, high = decoder.spec.span(block)
+            if part.size == high - low and block != self._block:
+                decoder.block(block, part)
+                continue
+            if block != self._block:
+                self._values, self._block = decoder.block(block), block
+            skip = max(0, start - low)
+            part[:] = self._values[skip : skip + part.size]
 
 
 class _Place:

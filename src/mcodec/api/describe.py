@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET
 
 from mcodec.api.sources import ArraySource
-from mcodec.container.manifest import Manifest, Run, Task, Tensor
+from mcodec.container.bases import pin
+from mcodec.container.manifest import Bases, Manifest, Run, Task, Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence, Set
+    from collections.abc import Callable, Mapping, Sequence
 
     from mcodec.api.encode import RunEncoder
+    from mcodec.api.planning import Place
     from mcodec.formats.base import TensorSource
 
 
@@ -20,7 +22,9 @@ def describe(
     names: Sequence[str],
     models: Sequence[TensorSource],
     encoders: Sequence[RunEncoder],
-    skeletons: Set[int],
+    stored: Callable[[int, int], Place],
+    skeletons: Mapping[int, int],
+    metadata: Mapping[str, Mapping[str, str]],
 ) -> Manifest:
     """Return the manifest of a file.
 
@@ -30,48 +34,43 @@ def describe(
         The tasks.
     encoders
         One a run, in the order of the file, all blocks taken.
+    stored
+        The tensor that is stored for a task's tensor: itself, or one that it equals.
     skeletons
-        The numbers of those runs that hold a task's skeleton.
+        The tasks' numbers to the runs that hold their skeletons.
+    metadata
+        Words for tasks by name, besides those of their sources.
     """
     codecs: list[dict[str, Any]] = []
     runs = []
-    for encoder in encoders:
+    places: dict[Place, tuple[int, int]] = {}  # task, tensor -> run, member
+    for number, encoder in enumerate(encoders):
         config = encoder.plan.codec.config()
         if config not in codecs:
             codecs.append(config)
         members = [list(shape) for shape in encoder.plan.spec.shapes]
         runs.append(Run(codecs.index(config), encoder.plan.dtype, members, *encoder.certificate()))
-    return Manifest(codecs, runs, _tasks(names, models, encoders, skeletons), _pairs(encoders))
-
-
-def _tasks(
-    names: Sequence[str],
-    models: Sequence[TensorSource],
-    encoders: Sequence[RunEncoder],
-    skeletons: Set[int],
-) -> list[Task]:
-    places: dict[tuple[int, int], tuple[int, int]] = {}  # task, tensor -> run, member
-    own: dict[int, int] = {}  # task -> the run of its skeleton
-    for number, encoder in enumerate(encoders):
-        run = encoder.plan
-        if number in skeletons:
-            own[run.task] = number
-            continue
-        for member, index in enumerate(run.members):
-            places[run.task, index] = (number, member)
-    return [
+        for member, index in enumerate(encoder.plan.members):
+            places[encoder.plan.task, index] = (number, member)
+    for run, encoder in zip(runs, encoders, strict=True):
+        if encoder.plan.bases:
+            roles = [[places[place] for place in role] for role in encoder.plan.bases]
+            run.bases = Bases(pin(runs[below].digest for role in roles for below, _ in role), roles)
+    tasks = [
         Task(
             name,
             [
-                Tensor(tensor.name, *places[task, model.same_as.get(index, index)])
+                Tensor(tensor.name, *places[stored(task, index)])
                 for index, tensor in enumerate(model.tensors)
             ],
-            dict(model.metadata),
+            {**model.metadata, **metadata.get(name, {})},
             UNSET if model.format == ArraySource.format else model.format,
-            own.get(task, UNSET),
+            skeletons.get(task, UNSET),
+            sorted(model.same_as.items()),
         )
-        for task, (name, model) in enumerate(zip(names, models, strict=True))
+        for task, (name, model) in enumerate(zip(names, models, strict=False))
     ]
+    return Manifest(codecs, runs, tasks, _pairs(encoders))
 
 
 def _pairs(encoders: Sequence[RunEncoder]) -> list[list[int]]:

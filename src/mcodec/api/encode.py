@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
 
+from mcodec.api.values import base_arrays
 from mcodec.codec import coder, error
 from mcodec.container.writer import Part
 from mcodec.types import numpy_dtype
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mcodec.api.planning import Coding, RunPlan
+    from mcodec.api.planning import Coding
+    from mcodec.api.runs import RunPlan
+    from mcodec.api.values import Values
     from mcodec.container.manifest import Errors
-    from mcodec.formats.base import TensorSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +41,14 @@ class RunEncoder:
         self,
         number: int,
         plan: RunPlan,
-        source: TensorSource,
+        values: Values,
         codings: Mapping[int, Coding],
         *,
         planes_only: bool,
     ) -> None:
         self.number = number
         self.plan = plan
-        self._source = source
+        self._values = values
         self._planes_only = planes_only
         self._lossless = plan.codec.exact(plan.dtype)
         surveys = [codings[index].survey for index in plan.members]
@@ -62,8 +64,9 @@ class RunEncoder:
             specs = plan.codec.head_streams(plan.spec)
             return EncodedBlock(Part(self.number, 0, specs, self._head_streams))
         values = self._read(block)
+        bases = base_arrays(self._values, plan.spec, block, plan.bases)
         mode, coded = plan.codec.encode(
-            plan.spec, block, values, self._head, planes_only=self._planes_only
+            plan.spec, block, values, self._head, planes_only=self._planes_only, bases=bases
         )
         specs = plan.codec.block_streams(plan.spec, block, mode) or ()
         part = Part(self.number, mode, specs, coded)
@@ -71,7 +74,7 @@ class RunEncoder:
             return EncodedBlock(part, values)
         decoded = self._empty(values.size)
         streams = [coder.decode(stream) for stream in coded]
-        plan.codec.decode(plan.spec, block, mode, streams, self._head, decoded)
+        plan.codec.decode(plan.spec, block, mode, streams, self._head, decoded, bases=bases)
         return EncodedBlock(part, values, decoded, self._measure(block, values, decoded))
 
     def take(self, block: EncodedBlock) -> None:
@@ -105,12 +108,12 @@ class RunEncoder:
         spec = self.plan.spec
         first, last = spec.span(block)
         if len(spec.shapes) == 1:
-            return self._source.read(self.plan.members[0], first, last)
+            return self._values.read((self.plan.task, self.plan.members[0]), first, last)
         values = self._empty(last - first)
         for member, part in spec.parts(block):
             skip = first - spec.starts[member]
-            index = self.plan.members[member]
-            values[part] = self._source.read(index, part.start + skip, part.stop + skip)
+            place = (self.plan.task, self.plan.members[member])
+            values[part] = self._values.read(place, part.start + skip, part.stop + skip)
         return values
 
     def _measure(

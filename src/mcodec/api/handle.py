@@ -18,7 +18,7 @@ from mcodec.codec.registry import from_config
 from mcodec.container.reader import ContainerReader
 from mcodec.engine import usable_cores
 from mcodec.errors import InputOutputError, McodecError, UnknownTaskError, UsageError
-from mcodec.types import TensorSpec
+from mcodec.types import CodecLike, TensorSpec
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -224,6 +224,11 @@ class Task(Mapping[str, "NDArray[Any]"]):
         """Return what the source said of itself in words."""
         return dict(self._entry.metadata)
 
+    @property
+    def ties(self) -> dict[int, int]:
+        """Tensors that the source had as one array: index to the index of the first."""
+        return dict(self._entry.ties)
+
     def spec(self, name: str) -> TensorSpec:
         """Return a tensor's name, dtype and shape; nothing is read."""
         run, member = self.place(name)
@@ -267,6 +272,10 @@ class Task(Mapping[str, "NDArray[Any]"]):
             message = f"task {self.name!r} has no tensor {name!r}; `mcodec info` lists them"
             raise UnknownTaskError(message, code="tensor_unknown")
         return place.run, place.member
+
+    def codec(self, name: str) -> CodecLike:
+        """Return the codec that a tensor is stored under."""
+        return self._reader.codec(self.place(name)[0])
 
     def elements(self, name: str, start: int, stop: int) -> NDArray[Any]:
         """Return elements [start, stop) of a tensor in C order, one-dimensional.

@@ -32,8 +32,11 @@ def pack(
     rounding: str = "nearest",
     codec: str | None = None,
     plan: str | os.PathLike[str] | None = None,
+    optimize: str = "load",
+    force: bool = False,
     layout: str | None = None,
     pair: Sequence[tuple[str, str]] = (),
+    metadata: Mapping[str, Mapping[str, str]] | None = None,
     key: str | Mapping[str, str] = "",
     sandbox: bool = False,
     jobs: int | None = None,
@@ -54,15 +57,23 @@ def pack(
     rounding
         ``nearest``, or ``truncate`` as in the papers.
     codec
-        A codec string for floating tensors, such as ``float`` or ``bfp(bits=8,scope=axis:-1)``;
-        for weights, `bits` goes before it.
+        ``auto``, the default: for each floating tensor the smallest lossless codec; or a codec
+        string such as ``float`` or ``bfp(bits=8,scope=axis:-1)``. For weights, `bits` goes before
+        it.
     plan
         A TOML file of codecs by name pattern; it goes before `bits` and `codec`.
+    optimize
+        What ``auto`` makes small: ``load``, what one task has to read; or ``file``, the file, by
+        tensors that are told from those of another task (codecs delta and mask).
+    force
+        Take csr also where it costs more than it saves.
     layout
         ``task``, ``interleaved`` or ``progressive``; default: interleaved with `bits` and two or
         more tasks, else task.
     pair
         Pairs of ``TASK:name`` to fuse, before all that are found.
+    metadata
+        Words and numbers to keep with tasks, by name: ``{"v1": {"accuracy": "96.19"}}``.
     key
         For PyTorch checkpoints, the place of the model, such as ``model.state_dict``: of every
         source, or by task name.
@@ -86,13 +97,24 @@ def pack(
         raise UsageError(f"layout is one of {', '.join(LAYOUTS)}, not {layout!r}")
     if rounding not in ("nearest", "truncate"):
         raise UsageError(f"rounding is nearest or truncate, not {rounding!r}")
+    if optimize not in ("load", "file"):
+        raise UsageError(f"optimize is load or file, not {optimize!r}")
+    auto = codec in (None, "auto")
+    if optimize == "file" and not auto:
+        raise UsageError(f"optimize chooses codecs: it goes with codec auto, not {codec}")
     named = inputs.name_sources(sources)
     names = list(named)
+    for name in metadata or {}:
+        if name not in named:
+            raise UsageError(f"metadata of {name!r}, and the tasks are {', '.join(names)}")
     options = Options(
         bits_by_task(bits, names),
         rounding,
-        None if codec is None else parse_codec(codec),
+        None if auto or codec is None else parse_codec(codec),
         _read_plan(plan),
+        auto,
+        optimize,
+        force,
     )
     check_output(out, [*named.values(), *([plan] if plan is not None else [])])
     fuse = layout == "interleaved" or (bits is not None and len(names) > 1)
@@ -104,7 +126,7 @@ def pack(
         for model in models:
             inputs.check_names((tensor.name for tensor in model.tensors), "tensor")
         executor = stack.enter_context(workers(jobs))
-        job = Packing(names, models, options, layout, executor, progress)
+        job = Packing(names, models, options, layout, executor, progress, metadata or {})
         job.code(fuse, [parse_override(one, names) for one in pair])
         return job.write(out)
 

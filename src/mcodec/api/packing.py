@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import mcodec
 from mcodec.api import sources as inputs
+from mcodec.api.choosing import choose_codecs
 from mcodec.api.describe import describe
 from mcodec.api.encode import EncodedBlock, RunEncoder
+from mcodec.api.equal import chosen_first, find_equal, users_of
 from mcodec.api.listing import TaskRow, list_tasks
 from mcodec.api.pairing import find_tensor, pair_tensors
-from mcodec.api.planning import Coding, Options, RunPlan, choose, lay_out, survey
+from mcodec.api.planning import Coding, Options, Place, choose, survey
+from mcodec.api.runs import RunPlan, lay_out
+from mcodec.api.values import Values
 from mcodec.codec.raw import RawCodec
 from mcodec.container.writer import ContainerWriter
 from mcodec.engine import map_ordered
@@ -24,7 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from concurrent.futures import Executor
 
+    from mcodec.api.auto import Choice
     from mcodec.api.progress import Progress
+    from mcodec.codec.base import Codec
     from mcodec.formats.base import TensorSource
 
 SKELETON: Final = "skeleton"
@@ -47,6 +53,7 @@ class PackReport:
     layout: str
     tasks: tuple[TaskCost, ...]
     fused: int
+    choices: tuple[Choice, ...]
     warnings: tuple[str, ...]
 
 
@@ -61,76 +68,100 @@ class Packing:
         layout: str,
         executor: Executor | None,
         progress: Progress,
+        metadata: Mapping[str, Mapping[str, str]],
     ) -> None:
         self._names = names
-        self._models = models
         self._options = options
         self._layout = layout
         self._executor = executor
         self._progress = progress
+        self._metadata = metadata
         self._warnings = [
             f"task {name!r}: {note}"
             for name, model in zip(names, models, strict=True)
             for note in model.notes
         ]
-        self._codings: list[dict[int, Coding]] = []  # by tensor; second names have none
+        self._tasks = models
+        # Owner maps and skeletons are sources too, behind those of the tasks.
+        self._models = list(models)
+        self._codings: list[dict[int, Coding]] = [{} for _ in models]  # by stored tensor
+        self._values = Values(self._models, self._codings)
+        self._stored: dict[Place, Place] = {}  # tensors that are stored as another one
+        self._choices: tuple[Choice, ...] = ()
         self._runs: list[RunPlan] = []
 
     def code(self, fuse: bool, overrides: Sequence[tuple[int, str, int, str]]) -> None:
         """Choose codecs, survey what needs it, and lay tensors into runs."""
-        items = [
-            (task, index, choose(task, self._names[task], tensor, self._options))
-            for task, model in enumerate(self._models)
+        items = {
+            (task, index): choose(task, self._names[task], tensor, self._options)
+            for task, model in enumerate(self._tasks)
             for index, tensor in enumerate(model.tensors)
-        ]
-        self._check(items)
-        items = [item for item in items if item[1] not in self._models[item[0]].same_as]
-        codings = map_ordered(self._executor, self._survey, items)
-        self._codings = [{} for _ in self._models]
-        for (task, index, _), (coding, warning) in zip(items, codings, strict=True):
-            self._codings[task][index] = coding
-            if warning:
-                self._warnings.append(f"task {self._names[task]!r}: {warning}")
+        }
+        self._check(list(items))
+        self._code(items)
         specs = [model.tensors for model in self._models]
-        groups = self._fused(pair_tensors(specs, overrides)) if fuse else []
-        self._runs = lay_out(specs, self._codings, groups)
+        groups = self._fused(pair_tensors(specs[: len(self._tasks)], overrides)) if fuse else []
+        owners = {(task, 0): () for task in range(len(self._tasks), len(specs))}  # no task's own
+        self._runs = lay_out(specs, self._codings, groups, users_of(self._stored) | owners)
         fused = {(run.task, i): run.fused for run in self._runs for i in run.members}
         for pair in overrides:
             places = [(task, find_tensor(specs[task], name)) for task, name in (pair[:2], pair[2:])]
-            one, two = (fused[task, self._first(task, index)] for task, index in places)
-            if one is None or one != two:
+            stored = [self._place(*place) for place in places]
+            one, two = (fused[place] for place in stored)
+            if stored[0] != stored[1] and (one is None or one != two):
                 message = f"--pair {pair[1]!r}, {pair[3]!r}: not fused, their codecs differ"
                 self._warnings.append(message)
 
-    def _first(self, task: int, index: int) -> int:
-        """Return the tensor that is stored for this one: another, where both are one array."""
-        return self._models[task].same_as.get(index, index)
+    def _code(self, items: Mapping[Place, Codec]) -> None:
+        """Find what is equal, what stands on what, and what each codec finds in the values."""
+        ties = [model.same_as for model in self._tasks]
+        own = {place: codec for place, codec in items.items() if place[1] not in ties[place[0]]}
+        kinds = {place: repr(codec.config()) for place, codec in own.items()}
+        equal = find_equal(self._values, kinds, self._executor)
+        self._stored = chosen_first(equal, ties)
+        own = {place: codec for place, codec in own.items() if place not in equal}
+        chosen = choose_codecs(
+            self._values, own, self._stored, self._names, self._options, self._executor
+        )
+        self._choices = chosen.choices
+        self._warnings += chosen.warnings
+        self._codings += [{} for _ in self._models[len(self._codings) :]]  # owner maps
+        # What others stand on first: a survey may need its canonical decode.
+        for based in (False, True):
+            work = [item for item in chosen.codecs.items() if bool(item[1][1]) == based]
+            found = map_ordered(self._executor, self._survey, work)
+            for (place, _), (coding, warning) in zip(work, found, strict=True):
+                self._codings[place[0]][place[1]] = coding
+                if warning:
+                    self._warnings.append(f"task {self._names[place[0]]!r}: {warning}")
+
+    def _place(self, task: int, index: int) -> Place:
+        """Return the tensor that is stored for this one: another, where both are equal."""
+        return self._stored.get((task, index), (task, index))
 
     def _fused(self, groups: Sequence[Mapping[int, int]]) -> list[dict[int, int]]:
-        """Leave second names out of groups: their array is fused under its first."""
+        """Leave out of groups what is stored as another tensor."""
         own = (
-            {task: index for task, index in group.items() if self._first(task, index) == index}
+            {task: index for task, index in group.items() if (task, index) not in self._stored}
             for group in groups
         )
         return [group for group in own if len(group) > 1]
 
-    def _check(self, items: Sequence[tuple[int, int, Any]]) -> None:
+    def _check(self, places: Sequence[Place]) -> None:
         """Refuse more than a file can hold, and warn of a plan's rules that match nothing."""
-        if len(items) > MAX_TENSORS or len(self._models) > MAX_TASKS:
-            message = f"{len(items):,} tensors of {len(self._models):,} tasks"
+        if len(places) > MAX_TENSORS or len(self._tasks) > MAX_TASKS:
+            message = f"{len(places):,} tensors of {len(self._tasks):,} tasks"
             raise UsageError(
                 f"{message} are more than a file holds ({MAX_TENSORS:,}; {MAX_TASKS:,})"
             )
-        names = [
-            f"{self._names[task]}:{self._models[task].tensors[i].name}" for task, i, _ in items
-        ]
+        names = [f"{self._names[task]}:{self._tasks[task].tensors[i].name}" for task, i in places]
         for pattern in self._options.plan.unused(names):
             self._warnings.append(f"the plan's pattern {pattern!r} matches no tensor")
 
-    def _survey(self, item: tuple[int, int, Any]) -> tuple[Coding, str]:
-        task, index, codec = item
+    def _survey(self, item: tuple[Place, tuple[Codec, tuple[Place, ...]]]) -> tuple[Coding, str]:
+        place, (codec, bases) = item
         found: list[str] = []
-        coding = survey(self._models[task], index, codec, found.append)
+        coding = survey(self._values, place, codec, bases, found.append)
         return coding, "".join(found)
 
     def write(self, out: str | os.PathLike[str]) -> PackReport:
@@ -139,13 +170,15 @@ class Packing:
         paired = {run.fused for run in self._runs if run.fused is not None}
         planes_only = self._layout == "progressive"
         if planes_only and not all(run.codec.by_levels for run in self._runs):
-            raise UsageError("signs=compact needs all planes: it cannot be laid out progressive")
+            raise UsageError(
+                "signs=compact, delta and mask need all planes: they cannot be laid out progressive"
+            )
         encoders = [
             RunEncoder(
                 number,
                 run,
-                skeletons.get(number, self._models[run.task]),
-                self._codings[run.task] if number not in skeletons else {0: Coding(RawCodec())},
+                self._values,
+                self._codings[run.task],
                 planes_only=planes_only or run.fused is not None,
             )
             for number, run in enumerate(self._runs)
@@ -159,23 +192,28 @@ class Packing:
                     encoders[block.part.run].take(block)
                     done += 0 if block.source is None else block.source.nbytes
                 self._progress(done, total)
-            manifest = describe(self._names, self._models, encoders, set(skeletons))
+            manifest = describe(
+                self._names, self._tasks, encoders, self._place, skeletons, self._metadata
+            )
             size = writer.finish(manifest.encode(f"mcodec {mcodec.__version__}"))
         return self._report(out, size, len(paired))
 
-    def _add_skeletons(self) -> dict[int, TensorSource]:
-        """Add each task's skeleton as its last run; return the sources of these runs."""
-        runs: list[RunPlan] = []
-        found: dict[int, TensorSource] = {}
-        for task, model in enumerate(self._models):
-            runs += [run for run in self._runs if run.task == task]
+    def _add_skeletons(self) -> dict[int, int]:
+        """Add each task's skeleton as its last run; return their numbers by task."""
+        runs = [run for run in self._runs if run.users != (run.task,)]
+        found: dict[int, int] = {}
+        for task, model in enumerate(self._tasks):
+            runs += [run for run in self._runs if run.users == (run.task,) == (task,)]
             text = model.skeleton()
             if text:
                 import numpy as np
 
                 blob = np.frombuffer(text, np.uint8)
-                found[len(runs)] = inputs.ArraySource({SKELETON: blob})
-                runs.append(RunPlan(task, RawCodec(), "uint8", [0], [blob.shape]).seal())
+                found[task] = len(runs)
+                hidden = len(self._models)
+                self._models.append(inputs.ArraySource({SKELETON: blob}))
+                self._codings.append({0: Coding(RawCodec())})
+                runs.append(RunPlan(hidden, RawCodec(), "uint8", [0], [blob.shape], (task,)).seal())
         self._runs = runs
         return found
 
@@ -206,7 +244,9 @@ class Packing:
             TaskCost(row, self._paper_bytes(task) if self._is_fusion(task) else None)
             for task, row in enumerate(rows)
         )
-        return PackReport(str(out), size, self._layout, costs, fused, tuple(self._warnings))
+        return PackReport(
+            str(out), size, self._layout, costs, fused, self._choices, tuple(self._warnings)
+        )
 
     def _is_fusion(self, task: int) -> bool:
         codings = self._codings[task].values()

@@ -20,23 +20,21 @@ class TaskSource:
     """A task, read lazily; the file it lies in stays its owner's."""
 
     def __init__(self, task: Task) -> None:
-        self._task = task
+        self.task = task
         self._names = list(task)
         self.format = task.format or ArraySource.format
         self.tensors: Sequence[TensorSpec] = [task.spec(name) for name in self._names]
         self.metadata: Mapping[str, str] = task.metadata()
         self.notes: Sequence[str] = ()
-        first: dict[tuple[int, int], int] = {}
-        places = [first.setdefault(task.place(name), i) for i, name in enumerate(self._names)]
-        self.same_as: Mapping[int, int] = {i: j for i, j in enumerate(places) if i != j}
+        self.same_as: Mapping[int, int] = task.ties
 
     def skeleton(self) -> bytes:
         """Return what the task's source held besides arrays."""
-        return self._task.skeleton()
+        return self.task.skeleton()
 
     def read(self, index: int, start: int, stop: int) -> NDArray[np.generic]:
         """Return elements [start, stop) of tensor `index`."""
-        return self._task.elements(self._names[index], start, stop)
+        return self.task.elements(self._names[index], start, stop)
 
     def close(self) -> None:
         """Nothing to release."""

@@ -1,4 +1,4 @@
-"""What runs stand on: the Bases of the manifest, and every rule they obey (spec/container.md, 2, 6)."""
+"""What runs stand on: the Bases of the manifest and their rules (spec/container.md, 2 and 6)."""
 
 from __future__ import annotations
 

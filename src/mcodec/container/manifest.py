@@ -61,6 +61,7 @@ class Task(msgspec.Struct, omit_defaults=True):
     # Left out or given, but never null.
     format: str | msgspec.UnsetType = msgspec.UNSET
     skeleton: int | msgspec.UnsetType = msgspec.UNSET
+    ties: list[tuple[int, int]] = msgspec.field(default_factory=list)
 
     @property
     def came_from(self) -> str | None:
@@ -211,6 +212,7 @@ class Checked:
             ):
                 message = f"tensor {tensor.name!r} names run {tensor.run}, member {tensor.member}"
                 raise _refuse("manifest_reference", message)
+        _check_ties(task)
         skeleton = task.skeleton_run
         if skeleton is not None:
             spec = runs[skeleton] if 0 <= skeleton < len(runs) else None
@@ -253,6 +255,19 @@ class Checked:
                 "if you trust the file, raise it with --max-decoded"
             )
             raise _refuse("decoded_too_large", message)
+
+
+def _check_ties(task: Task) -> None:
+    later = {second for second, _ in task.ties}
+    good = len(later) == len(task.ties)
+    for second, first in task.ties:
+        good = good and 0 <= first < second < len(task.tensors) and first not in later
+        if not good:
+            break
+        one, two = task.tensors[first], task.tensors[second]
+        good = (one.run, one.member) == (two.run, two.member)
+    if not good:
+        raise _refuse("manifest_reference", f"task {task.name!r} ties tensors that are not one")
 
 
 def _known_codec(parse_codec: ParseCodec, config: dict[str, Any]) -> CodecLike:

@@ -146,7 +146,7 @@ def test_small_tensors_share_runs_in_model_order(tmp_path: Path) -> None:
         "big": cases.weights("float32", (16_384,)),
         "i": np.arange(4, dtype=np.int32),
         "b": cases.weights("float32", (5,)),
-        "j": np.arange(4, dtype=np.int32),
+        "j": np.arange(1, 5, dtype=np.int32),
         "c": cases.weights("float32", (2, 2)),
     }
     _, reader = pack(tmp_path, model)

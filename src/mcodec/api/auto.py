@@ -1,0 +1,179 @@
+"""`--codec auto`: for each tensor the smallest lossless codec (design, section 7).
+
+Two costs are counted for each choice: what one task has to read for the tensor, all that it stands
+on included, and what it adds to the file. ``load`` takes the least of the first, ``file`` the least
+of the second; where two are equal the other cost decides, then the order float, csr, mask, delta.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from mcodec.api.choosing import cut
+from mcodec.api.runs import OWN_RUN
+from mcodec.api.trial import Sample, sample
+from mcodec.codec.csr import CsrCodec
+from mcodec.codec.delta import DeltaCodec
+from mcodec.codec.float import FloatCodec
+from mcodec.codec.mask import MaskCodec
+from mcodec.codec.raw import RawCodec
+from mcodec.engine import map_ordered
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from concurrent.futures import Executor
+
+    from mcodec.api.masks import Masked
+    from mcodec.api.planning import Place
+    from mcodec.api.values import Values
+    from mcodec.codec.base import Codec
+
+# Fewer zeros than this cost more to place than they save, with any codec of values.
+_SPARSE: Final = 1 / 64
+_RUN: Final = (
+    256  # bytes that parting small tensors from the others costs: rows and a manifest's item
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a codec costs for a tensor, in bytes: for one task to read, and in the file."""
+
+    read: int
+    file: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was chosen for a tensor, or for small tensors of one kind together, and why.
+
+    Attributes
+    ----------
+    places
+        The tensors.
+    codec, bases
+        What codes them; what each stands on, one place a role.
+    costs
+        By codec id, of all that were tried.
+    """
+
+    places: tuple[Place, ...]
+    codec: Codec
+    bases: tuple[tuple[Place, ...], ...]
+    costs: Mapping[str, Cost]
+
+    @property
+    def cost(self) -> Cost:
+        """What the chosen codec costs."""
+        return self.costs[self.codec.codec_id]
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    codec: Codec
+    roles: tuple[tuple[Place, ...], ...] = ()  # for each role what each place stands on
+    beside: Cost = Cost(0, 0)
+
+
+class Chooser:
+    """Tries codecs on samples of tensors.
+
+    Parameters
+    ----------
+    values
+        Of all tasks.
+    first
+        Tensors to the earlier one that each may be told from; empty for ``load``.
+    masked
+        Those of them that are it times a mask.
+    optimize
+        ``load`` or ``file``.
+    """
+
+    def __init__(
+        self,
+        values: Values,
+        first: Mapping[Place, Place],
+        masked: Mapping[Place, Masked],
+        optimize: str,
+    ) -> None:
+        self._values = values
+        self._first = first
+        self._masked = masked
+        self._optimize = optimize
+        self._read: dict[Place, int] = {}  # what reading a tensor costs that others stand on
+
+    def choose(self, free: Sequence[Place], executor: Executor | None) -> list[Choice]:
+        """Return what is chosen for these tensors, those that others stand on first."""
+        choices: list[Choice] = []
+        for later in (False, True):
+            places = [place for place in free if (place in self._first) == later]
+            found = list(map_ordered(executor, self._choose, self._together(places)))
+            for choice in found:
+                for place in choice.places:  # of small tensors together, each its share
+                    self._read[place] = choice.cost.read // len(choice.places)
+            choices += found
+        return choices
+
+    def _together(self, places: Sequence[Place]) -> list[tuple[Place, ...]]:
+        """Put small tensors of one task and kind together, as they will lie in one run."""
+        groups: dict[object, list[Place]] = {}
+        for place in places:
+            tensor = self._values.spec(place)
+            if tensor.size >= OWN_RUN:
+                groups[place] = [place]
+                continue
+            base = self._first.get(place)
+            sparse = sample(self._values, [place]).zeros >= _SPARSE
+            kind = (place[0], tensor.dtype, sparse, None if base is None else base[0])
+            groups.setdefault(kind, []).append(place)
+        return [tuple(group) for group in groups.values()]
+
+    def _choose(self, places: tuple[Place, ...]) -> Choice:
+        tried = sample(self._values, places)
+        candidates = self._candidates(tried)
+        costs = {}
+        for name, candidate in candidates.items():
+            own = tried.cost(candidate.codec, candidate.roles) if len(candidates) > 1 else 0
+            costs[name] = Cost(own + candidate.beside.read, own + candidate.beside.file)
+        name = min(costs, key=lambda name: self._rank(costs[name]))
+        best = candidates[name]
+        bases = tuple(zip(*best.roles, strict=True)) if best.roles else ((),) * len(places)
+        return Choice(places, best.codec, bases, costs)
+
+    def _rank(self, cost: Cost) -> tuple[int, int]:
+        pair = (cost.read, cost.file)
+        return pair if self._optimize == "load" else pair[::-1]
+
+    def _candidates(self, tried: Sample) -> dict[str, _Candidate]:
+        places = tried.places
+        found = {"float": _Candidate(FloatCodec())}
+        parting = Cost(_RUN, _RUN) if len(places) > 1 else Cost(0, 0)
+        if tried.zeros >= _SPARSE:
+            rank = min(len(self._values.spec(place).shape) for place in places)
+            codec = cut(CsrCodec(FloatCodec()), self._values.models[places[0][0]].format, rank)
+            found["csr"] = _Candidate(codec, (), parting)
+        if len(places) == 1 and places[0] in self._masked:
+            found["mask"] = self._mask(self._masked[places[0]])
+        elif all(place in self._first for place in places):
+            bases = tuple(self._first[place] for place in places)
+            read = sum(self._base_cost(base) for base in bases)
+            beside = Cost(read + parting.read, parting.file)
+            found["delta"] = _Candidate(DeltaCodec(), (bases,), beside)
+        return found
+
+    def _mask(self, masked: Masked) -> _Candidate:
+        base = self._base_cost(masked.base)
+        if masked.owner is None:
+            return _Candidate(MaskCodec(None, masked.zero), ((masked.base,),), Cost(base, 0))
+        owners = sample(self._values, [masked.owner]).cost(RawCodec())
+        share = Cost(base + owners, owners // masked.sharing)
+        roles = ((masked.base,), (masked.owner,))
+        return _Candidate(MaskCodec(masked.number, masked.zero), roles, share)
+
+    def _base_cost(self, base: Place) -> int:
+        """Return what reading a base costs; one that is not free to choose, as float."""
+        if base not in self._read:
+            self._read[base] = sample(self._values, [base]).cost(FloatCodec())
+        return self._read[base]

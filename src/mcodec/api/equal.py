@@ -1,0 +1,119 @@
+"""Which tensors are equal, bit for bit, and are stored once (design, section 4: alias)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from blake3 import blake3
+
+from mcodec.api.runs import OWN_RUN
+from mcodec.engine import map_ordered
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping, Sequence
+    from concurrent.futures import Executor
+
+    from mcodec.api.planning import Place
+    from mcodec.api.values import Values
+
+_PROBE: Final = 256  # elements at both ends that tell most tensors apart
+# Bytes of small tensors from which it pays to part them from those of one task only: a shared run
+# of their own costs some rows, and a place in the manifest.
+_WORTH: Final = 1024
+
+
+def find_equal(
+    values: Values, kinds: Mapping[Place, Hashable], executor: Executor | None
+) -> dict[Place, Place]:
+    """Return the tensors that equal an earlier one: place to the place of the first.
+
+    Parameters
+    ----------
+    values
+        Of all tasks.
+    kinds
+        The places in question, in order, with what has to be the same besides the bits: the
+        codec's configuration. dtype and shape are compared here.
+    executor
+        Who reads and hashes.
+    """
+    same: list[list[Place]] = _grouped(
+        (place, (kind, tensor.dtype, tensor.shape))
+        for place, kind in kinds.items()
+        if (tensor := values.spec(place)).size
+    )
+    for digest in (_probe, _digest):
+        places = [place for group in same for place in group]
+        found = map_ordered(executor, partial(digest, values), places)
+        digests = dict(zip(places, found, strict=True))
+        same = [part for group in same for part in _grouped((p, digests[p]) for p in group)]
+    equal = {place: group[0] for group in same for place in group[1:]}
+    return _without_trifles(values, equal)
+
+
+def _grouped(items: Any) -> list[list[Place]]:
+    """Return the places that share a key with another, in order."""
+    groups: dict[Hashable, list[Place]] = {}
+    for place, key in items:
+        groups.setdefault(key, []).append(place)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _probe(values: Values, place: Place) -> bytes:
+    """Return a tensor's first and last elements."""
+    size = values.spec(place).size
+    ends = values.read(place, 0, min(size, _PROBE)), values.read(place, max(0, size - _PROBE), size)
+    return b"".join(end.tobytes() for end in ends)
+
+
+def _digest(values: Values, place: Place) -> bytes:
+    hasher = blake3()
+    for block in values.blocks(place):
+        hasher.update(block.view("u1").data)
+    return hasher.digest()
+
+
+def _without_trifles(values: Values, equal: Mapping[Place, Place]) -> dict[Place, Place]:
+    """Leave small tensors of several tasks apart where sharing them costs more than it saves."""
+    users = users_of(equal)
+    saved: dict[Hashable, int] = {}
+    for place, first in equal.items():
+        tensor = values.spec(place)
+        key = (tensor.dtype, users[first])
+        saved[key] = saved.get(key, 0) + tensor.nbytes
+    return {
+        place: first
+        for place, first in equal.items()
+        if values.spec(place).size >= OWN_RUN
+        or len(users[first]) == 1
+        or saved[values.spec(place).dtype, users[first]] >= _WORTH
+    }
+
+
+def users_of(equal: Mapping[Place, Place]) -> dict[Place, tuple[int, ...]]:
+    """Return the tasks that name each tensor that others equal."""
+    users: dict[Place, set[int]] = {}
+    for place, first in equal.items():
+        users.setdefault(first, {first[0]}).add(place[0])
+    return {first: tuple(sorted(tasks)) for first, tasks in users.items()}
+
+
+def chosen_first(
+    equal: Mapping[Place, Place], ties: Sequence[Mapping[int, int]]
+) -> dict[Place, Place]:
+    """Return where every tensor is stored that is not stored itself.
+
+    Parameters
+    ----------
+    equal
+        What `find_equal` found among tensors that are the first of their ties.
+    ties
+        By task the tensors that the source has as one array with an earlier one.
+    """
+    stored = dict(equal)
+    for task, own in enumerate(ties):
+        for index, first in own.items():
+            place = (task, first)
+            stored[task, index] = equal.get(place, place)
+    return stored

@@ -1,0 +1,122 @@
+"""The values of what is being packed: as they came, and as they will decode."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Final
+
+from mcodec.codec import coder
+from mcodec.types import RunSpec, numpy_dtype
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from mcodec.api.planning import Coding, Place
+    from mcodec.formats.base import TensorSource
+    from mcodec.types import TensorSpec
+
+_KEPT: Final = 8  # decoded blocks of lossy bases that are kept for those that stand on them
+
+
+class Values:
+    """Values of the models' tensors, by place (task and tensor). Safe to use from threads.
+
+    Parameters
+    ----------
+    models
+        The sources of the tasks, and behind them sources that no task shows (owner maps).
+    codings
+        By task and tensor; filled while codecs are chosen. What others stand on has to be there
+        before it is asked for as `decoded`.
+    """
+
+    def __init__(self, models: list[TensorSource], codings: Sequence[Mapping[int, Coding]]) -> None:
+        self.models = models
+        self._codings = codings
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[Place, int], NDArray[Any]] = OrderedDict()
+
+    def spec(self, place: Place) -> TensorSpec:
+        """Return a tensor's name, dtype and shape."""
+        task, index = place
+        return self.models[task].tensors[index]
+
+    def read(self, place: Place, start: int, stop: int) -> NDArray[Any]:
+        """Return elements [start, stop), one-dimensional, as they came."""
+        task, index = place
+        return self.models[task].read(index, start, stop)
+
+    def blocks(self, place: Place, *, decoded: bool = False) -> Iterator[NDArray[Any]]:
+        """Yield a tensor's values block by block, as they came or as they will decode."""
+        tensor = self.spec(place)
+        run = RunSpec.of(tensor.dtype, [tensor.shape])
+        for block in range(run.blocks):
+            yield (self.decoded if decoded else self.read)(place, *run.span(block))
+
+    def decoded(self, place: Place, start: int, stop: int) -> NDArray[Any]:
+        """Return elements [start, stop) of a tensor's canonical decode.
+
+        It does not depend on the run that the tensor will lie in: scopes are counted in members.
+        """
+        import numpy as np
+
+        task, index = place
+        tensor = self.spec(place)
+        if self._codings[task][index].codec.exact(tensor.dtype):
+            return self.read(place, start, stop)
+        run = RunSpec.of(tensor.dtype, [tensor.shape])
+        out = np.empty(stop - start, numpy_dtype(tensor.dtype))
+        for block in range(start // run.block, -(-stop // run.block)):
+            low, high = run.span(block)
+            values = self._decoded_block(place, run, block)
+            part = values[max(low, start) - low : min(high, stop) - low]
+            out[max(low, start) - start : min(high, stop) - start] = part
+        return out
+
+    def _decoded_block(self, place: Place, run: RunSpec, block: int) -> NDArray[Any]:
+        with self._lock:
+            kept = self._kept.get((place, block))
+        if kept is not None:
+            return kept
+        import numpy as np
+
+        coding = self._codings[place[0]][place[1]]
+        codec = coding.codec
+        values = self.read(place, *run.span(block))
+        head, _ = codec.encode_head(run, [coding.survey])
+        mode, coded = codec.encode(run, block, values, head, planes_only=True)
+        out = np.zeros(values.size, numpy_dtype(run.dtype))
+        codec.decode(run, block, mode, [coder.decode(stream) for stream in coded], head, out)
+        with self._lock:
+            self._kept[place, block] = out
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return out
+
+
+def base_arrays(
+    values: Values, run: RunSpec, block: int, roles: Sequence[Sequence[Place]]
+) -> list[NDArray[Any]]:
+    """Return what a block of a run stands on, one array a role, gaps zero.
+
+    Parameters
+    ----------
+    values, run, block
+        Where.
+    roles
+        For each role the tensor below each member.
+    """
+    import numpy as np
+
+    first, last = run.span(block)
+    arrays = []
+    for places in roles:
+        array = np.zeros(last - first, numpy_dtype(values.spec(places[0]).dtype))
+        for member, part in run.parts(block):
+            skip = max(0, first - run.starts[member])
+            array[part] = values.decoded(places[member], skip, skip + part.stop - part.start)
+        arrays.append(array)
+    return arrays
