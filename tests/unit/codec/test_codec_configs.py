@@ -8,6 +8,7 @@ import pytest
 
 from mcodec.codec.bfp import BfpCodec
 from mcodec.codec.float import FloatCodec
+from mcodec.codec.int8 import Int8Codec
 from mcodec.codec.plan import Plan, parse_codec, parse_plan
 from mcodec.codec.raw import RawCodec
 from mcodec.codec.registry import CODECS, from_config
@@ -25,6 +26,9 @@ GOOD: list[dict[str, Any]] = [
     {"id": "bfp", "bits": 23, "reconstruct": "mid", "scope": "block:262144"},
     {"id": "bfp", "bits": 8, "step": 0.5},
     {"id": "bfp", "bits": 8, "step": 2.0**-126, "rounding": "truncate"},
+    {"id": "int8"},
+    {"id": "int8", "scope": "tensor"},
+    {"id": "int8", "scope": "axis:-1"},
 ]
 BAD: list[dict[str, Any]] = [
     {"id": "raw", "keep": 8},
@@ -60,6 +64,8 @@ SCOPES: list[Any] = [
     *("block:0", "block:3", "block:-8", "block:524288", "Tensor", "tensor:0", 0, None, []),
 ]
 BAD += [{"id": "bfp", "bits": 8, "scope": scope} for scope in SCOPES]
+BAD += [{"id": "int8", "scope": scope} for scope in (*SCOPES, "block:8")]
+BAD += [{"id": "int8", "bits": 8}, {"id": "int8", "axis": 0}]
 
 
 @pytest.mark.parametrize("config", GOOD, ids=str)
@@ -102,6 +108,8 @@ def test_every_entry_of_the_registry_is_what_it_says() -> None:
         ("  bfp ( bits = 8 , scope = axis:-1 ) ", BfpCodec(8, scope=Scope("axis", -1))),
         ("bfp(bits=8,step=0.25,)", BfpCodec(8, step=0.25)),
         ("bfp(bits=8,step=1)", BfpCodec(8, step=1.0)),
+        ("int8", Int8Codec()),
+        ("int8(scope=axis:-1)", Int8Codec(Scope("axis", -1))),
     ],
 )
 def test_codec_strings(text: str, codec: object) -> None:
@@ -131,6 +139,8 @@ def test_malformed_codec_strings(text: str) -> None:
         ("float(keep=raw(x=1))", "keep is an integer"),
         ("bfp(bits=8,step=0.1)", "not 0.1; the nearest is 0.10000000149011612"),
         ("zfp", "unknown codec 'zfp'"),
+        ("int8(axis=-1)", "codec int8 has no option 'axis'; it has: scope"),
+        ("int8(scope=block:8)", "scope is tensor or axis:A (-64 to 63), not 'block:8'"),
     ],
 )
 def test_messages_say_what_to_do(text: str, message: str) -> None:
@@ -150,6 +160,9 @@ def test_a_codec_refuses_runs_that_it_cannot_carry() -> None:
         ("bfp(bits=8,scope=axis:0)", "float32", [()], "axis:0 needs that axis"),
         ("bfp(bits=8,scope=axis:0)", "float32", [(1 << 25, 0), (1 << 26, 1)], "more scopes"),
         ("bfp(bits=8,scope=block:8)", "float32", shared, "at most one block"),
+        ("int8", "int8", [(2,)], "codec int8 takes float16, bfloat16, float32, float64, not int8"),
+        ("int8(scope=axis:1)", "float32", [(2, 2), (2,)], "axis:1 needs that axis"),
+        ("int8(scope=axis:0)", "float32", [(1 << 25, 0), ((1 << 24) + 1, 1)], "more scopes"),
     ]
     for text, dtype, shapes, message in cases:
         with pytest.raises(CodecConfigError, match=message):

@@ -74,3 +74,12 @@ def test_fusion_of_23_bits(vectors: dict[str, Any], tmp_path: Path) -> None:
     assert dithered.tolist() == values.astype(np.float32).tolist()
     field = np.array(oracle["field"]) * 2.0 ** (oracle["A12"]["E"] - 22)
     assert np.abs(dithered).tolist() == field.tolist()
+
+
+def test_int8(vectors: dict[str, Any], tmp_path: Path) -> None:
+    table = vectors["int8"]
+    values = [x for x in table["x"] if abs(x) <= table["beta"]]  # one lies outside of the range
+    found = through(tmp_path, np.array(values, np.float32), "int8")
+    assert np.rint(found * 127).tolist() == table["[-127,127]"]["q"][: len(values)]
+    expected = np.array(table["[-127,127]"]["dequant"][: len(values)])
+    assert found == pytest.approx(expected, rel=1e-7)
