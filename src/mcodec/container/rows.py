@@ -136,12 +136,11 @@ class RowTable:
         claims: list[int],
     ) -> int:
         """Check the rows of one block from row `index` on, and return the next row's index."""
-        streams: tuple[StreamSpec, ...] | None = None
         covered, mode = 0, 0
-        if block < 0:
-            streams = codec.head_streams(spec)
-            if not streams:
-                return index
+        streams: tuple[StreamSpec, ...] | None
+        streams = codec.head_streams(spec) if block < 0 else codec.block_streams(spec, block, 0)
+        if not streams:  # then no row stands for it
+            return index
         while streams is None or covered < len(streams):
             if index >= header.row_count:
                 raise _refuse("row_order", index, "rows are missing")
@@ -149,7 +148,7 @@ class RowTable:
             _check_row(index, row)
             if row.first != covered:
                 raise _refuse("row_order", index, f"stream {row.first} where {covered} was due")
-            if streams is None:
+            if not covered and block >= 0 and row.mode:
                 mode = row.mode
                 streams = codec.block_streams(spec, block, mode)
             covered += row.streams
