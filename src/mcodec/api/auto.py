@@ -55,18 +55,14 @@ class Choice:
     codec, bases
         What codes them; what each stands on, one place a role.
     costs
-        By codec id, of all that were tried.
+        By codec id, of all that were tried, as measured on some blocks; empty where there was but
+        one to take.
     """
 
     places: tuple[Place, ...]
     codec: Codec
     bases: tuple[tuple[Place, ...], ...]
     costs: Mapping[str, Cost]
-
-    @property
-    def cost(self) -> Cost:
-        """What the chosen codec costs."""
-        return self.costs[self.codec.codec_id]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +107,10 @@ class Chooser:
             places = [place for place in free if (place in self._first) == later]
             found = list(map_ordered(executor, self._choose, self._together(places)))
             for choice in found:
-                for place in choice.places:  # of small tensors together, each its share
-                    self._read[place] = choice.cost.read // len(choice.places)
+                if choice.costs:
+                    read = choice.costs[choice.codec.codec_id].read
+                    for place in choice.places:  # of small tensors together, each its share
+                        self._read[place] = read // len(choice.places)
             choices += found
         return choices
 
@@ -134,11 +132,11 @@ class Chooser:
         tried = sample(self._values, places)
         candidates = self._candidates(tried)
         costs = {}
-        for name, candidate in candidates.items():
-            own = tried.cost(candidate.codec, candidate.roles) if len(candidates) > 1 else 0
-            costs[name] = Cost(own + candidate.beside.read, own + candidate.beside.file)
-        name = min(costs, key=lambda name: self._rank(costs[name]))
-        best = candidates[name]
+        if len(candidates) > 1:
+            for name, candidate in candidates.items():
+                own = tried.cost(candidate.codec, candidate.roles)
+                costs[name] = Cost(own + candidate.beside.read, own + candidate.beside.file)
+        best = candidates[min(costs, key=lambda name: self._rank(costs[name]), default="float")]
         bases = tuple(zip(*best.roles, strict=True)) if best.roles else ((),) * len(places)
         return Choice(places, best.codec, bases, costs)
 

@@ -24,7 +24,7 @@ def describe(
     encoders: Sequence[RunEncoder],
     stored: Callable[[int, int], Place],
     skeletons: Mapping[int, int],
-    metadata: Mapping[str, Mapping[str, str]],
+    meta: Mapping[str, Mapping[str, str]],
 ) -> Manifest:
     """Return the manifest of a file.
 
@@ -38,8 +38,8 @@ def describe(
         The tensor that is stored for a task's tensor: itself, or one that it equals.
     skeletons
         The tasks' numbers to the runs that hold their skeletons.
-    metadata
-        Words for tasks by name, besides those of their sources.
+    meta
+        Words and numbers to keep with tasks, by name.
     """
     codecs: list[dict[str, Any]] = []
     runs = []
@@ -63,10 +63,11 @@ def describe(
                 Tensor(tensor.name, *places[stored(task, index)])
                 for index, tensor in enumerate(model.tensors)
             ],
-            {**model.metadata, **metadata.get(name, {})},
+            dict(model.metadata),
             UNSET if model.format == ArraySource.format else model.format,
             skeletons.get(task, UNSET),
             sorted(model.same_as.items()),
+            dict(meta.get(name, {})),
         )
         for task, (name, model) in enumerate(zip(names, models, strict=False))
     ]

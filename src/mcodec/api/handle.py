@@ -1,36 +1,31 @@
-"""`open`: a lazy handle on a `.mc` file, and its tasks as mappings of names to arrays."""
+"""`open`: a lazy handle on a `.mc` file."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from mcodec import storage
-from mcodec.api.decode import RunDecoder, check_view
-from mcodec.api.slices import TensorSlice
+from mcodec.api.decode import check_view
+from mcodec.api.task import Task
 from mcodec.codec.base import View
 from mcodec.codec.registry import from_config
 from mcodec.container.reader import ContainerReader
 from mcodec.engine import usable_cores
-from mcodec.errors import InputOutputError, McodecError, UnknownTaskError, UsageError
-from mcodec.types import CodecLike, TensorSpec
+from mcodec.errors import InputOutputError, UnknownTaskError, UsageError
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from numpy.typing import NDArray
-
     from mcodec.container.manifest import Task as Entry
-    from mcodec.container.manifest import Tensor
+
+__all__ = ["File", "Task", "open"]
 
 LISTED: Final = 20  # tasks that a message names
-CACHED_RUNS: Final = 4  # shared runs (256 KiB of float32 each) that a task keeps decoded
 
 
 def open(
@@ -183,138 +178,3 @@ class File:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-class Task(Mapping[str, "NDArray[Any]"]):
-    """One network: a mapping of tensor names to arrays, in the source's order.
-
-    Arrays are made when they are asked for, own their memory, and are not kept.
-    """
-
-    def __init__(self, file: File, entry: Entry, view: View) -> None:
-        self._file = file
-        self._reader = file.reader
-        self._entry = entry
-        self._view = view
-        self._places: dict[str, Tensor] = {tensor.name: tensor for tensor in entry.tensors}
-        self._shared: dict[int, NDArray[Any]] = {}
-        self._lock = threading.Lock()
-
-    @property
-    def name(self) -> str:
-        """The task's name."""
-        return self._entry.name
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        return self.get_tensor(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def __repr__(self) -> str:
-        return f"<mcodec.Task {self.name!r}: {len(self)} tensors>"
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._places
-
-    def metadata(self) -> dict[str, str]:
-        """Return what the source said of itself in words."""
-        return dict(self._entry.metadata)
-
-    @property
-    def ties(self) -> dict[int, int]:
-        """Tensors that the source had as one array: index to the index of the first."""
-        return dict(self._entry.ties)
-
-    def spec(self, name: str) -> TensorSpec:
-        """Return a tensor's name, dtype and shape; nothing is read."""
-        run, member = self.place(name)
-        spec = self._reader.runs[run]
-        return TensorSpec(name, spec.dtype, spec.shapes[member])
-
-    def get_tensor(self, name: str) -> NDArray[Any]:
-        """Return a tensor as an array of its own.
-
-        Raises
-        ------
-        UnknownTaskError
-            The task has no such tensor.
-        FormatError
-            Its bytes in the file are damaged.
-        """
-        tensor = self.spec(name)
-        return self.elements(name, 0, tensor.size).reshape(tensor.shape)
-
-    def get_slice(self, name: str) -> TensorSlice:
-        """Return a view that reads only what it is indexed with: ``get_slice(name)[2:4]``."""
-        return TensorSlice(self.spec(name), partial(self.elements, name))
-
-    def skeleton(self) -> bytes:
-        """Return all that the source held besides arrays (spec/skeletons.md)."""
-        run = self._entry.skeleton_run
-        if run is None:
-            return b""
-        decoder = RunDecoder(self._reader, run)
-        return b"".join(decoder.block(block).tobytes() for block in range(decoder.spec.blocks))
-
-    @property
-    def format(self) -> str | None:
-        """The format that the task came from."""
-        return self._entry.came_from
-
-    def place(self, name: str) -> tuple[int, int]:
-        """Return the run and the member in which a tensor is stored; aliases share one."""
-        place = self._places.get(name)
-        if place is None:
-            message = f"task {self.name!r} has no tensor {name!r}; `mcodec info` lists them"
-            raise UnknownTaskError(message, code="tensor_unknown")
-        return place.run, place.member
-
-    def codec(self, name: str) -> CodecLike:
-        """Return the codec that a tensor is stored under."""
-        return self._reader.codec(self.place(name)[0])
-
-    def elements(self, name: str, start: int, stop: int) -> NDArray[Any]:
-        """Return elements [start, stop) of a tensor in C order, one-dimensional.
-
-        Raises
-        ------
-        UnknownTaskError, FormatError
-            As `get_tensor`.
-        """
-        run, member = self.place(name)
-        try:
-            spec = self._reader.runs[run]
-            first = spec.starts[member]
-            if len(spec.shapes) > 1 and spec.blocks == 1:
-                return self._shared_run(run)[first + start : first + stop].copy()
-            decoder = RunDecoder(self._reader, run, self._view)
-            out = decoder.empty(stop - start)
-            if not out.size:
-                return out
-            parts = list(decoder.range(first + start, first + stop, out))
-            executor = self._file.executor if len(parts) > 1 else None
-            work = [(first + start, block, part) for block, part in parts]
-            if executor is None:
-                for item in work:
-                    decoder.fill(*item)
-            else:
-                for future in [executor.submit(decoder.fill, *item) for item in work]:
-                    future.result()
-        except McodecError as error:
-            raise error.at(f"tensor {name!r}") from None
-        return out
-
-    def _shared_run(self, run: int) -> NDArray[Any]:
-        """Return a run of many small tensors, decoded; the last few are kept."""
-        with self._lock:
-            array = self._shared.get(run)
-            if array is None:
-                array = RunDecoder(self._reader, run, self._view).block(0)
-                if len(self._shared) >= CACHED_RUNS:
-                    del self._shared[next(iter(self._shared))]
-                self._shared[run] = array
-        return array

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
@@ -29,7 +30,9 @@ class TaskRow:
     """One task in a listing.
 
     ``source_bytes`` counts arrays only; ``stored_bytes`` the streams of the task, those that
-    several tasks share with the first of them.
+    several tasks share with the first of them. What a task has to read is the sum of
+    ``shared_bytes``, which another task needs too, ``delta_bytes``, told from what is shared, and
+    ``own_bytes``.
     """
 
     name: str
@@ -37,6 +40,15 @@ class TaskRow:
     parameters: int
     source_bytes: int
     stored_bytes: int
+    shared_bytes: int
+    delta_bytes: int
+    own_bytes: int
+    meta: dict[str, str]
+
+    @property
+    def read_bytes(self) -> int:
+        """What a loader that wants this task has to read."""
+        return self.shared_bytes + self.delta_bytes + self.own_bytes
 
     @property
     def bits_per_weight(self) -> float:
@@ -52,6 +64,10 @@ class TaskRow:
             "source_bytes": self.source_bytes,
             "stored_bytes": self.stored_bytes,
             "bits_per_weight": round(self.bits_per_weight, 4),
+            "shared_bytes": self.shared_bytes,
+            "delta_bytes": self.delta_bytes,
+            "own_bytes": self.own_bytes,
+            "meta": self.meta,
         }
 
 
@@ -103,24 +119,40 @@ class TensorRow:
 
 def list_tasks(reader: ContainerReader) -> list[TaskRow]:
     """Return a row for each task."""
+    needed = [_needed(reader, task) for task in reader.manifest.tasks]
+    users = Counter(run for runs in needed for run in runs)
+    stored = {
+        run: sum(row.stored for block in range(-1, spec.blocks) for row in reader.rows(run, block))
+        for run, spec in enumerate(reader.runs)
+        if run in users
+    }
     counted: set[int] = set()
     rows = []
-    for task in reader.manifest.tasks:
-        parameters = source = stored = 0
+    for task, runs in zip(reader.manifest.tasks, needed, strict=True):
+        sizes = [0, 0, 0]  # shared, delta, own
+        for run in runs:
+            based = reader.manifest.runs[run].bases is not None
+            sizes[0 if users[run] > 1 else 1 if based else 2] += stored[run]
+        parameters = source = 0
         for tensor in task.tensors:
             spec = reader.runs[tensor.run]
-            size = spec.sizes[tensor.member]
-            parameters += size
-            source += size * itemsize(spec.dtype)
-            if tensor.run not in counted:
-                counted.add(tensor.run)
-                stored += sum(row.stored for row in _all_rows(reader, tensor.run))
-        rows.append(TaskRow(task.name, len(task.tensors), parameters, source, stored))
+            parameters += spec.sizes[tensor.member]
+            source += spec.sizes[tensor.member] * itemsize(spec.dtype)
+        new = sum(stored[run] for run in runs - counted)
+        counted |= runs
+        meta = dict(task.meta)
+        rows.append(TaskRow(task.name, len(task.tensors), parameters, source, new, *sizes, meta))
     return rows
 
 
-def _all_rows(reader: ContainerReader, run: int) -> list[Row]:
-    return [row for block in range(-1, reader.runs[run].blocks) for row in reader.rows(run, block)]
+def _needed(reader: ContainerReader, task: Task) -> set[int]:
+    """Return the runs that a task's tensors lie in, and those that these stand on."""
+    runs = {tensor.run for tensor in task.tensors}
+    for run in tuple(runs):
+        bases = reader.manifest.runs[run].bases
+        if bases is not None:
+            runs.update(below for places in bases.roles for below, _ in places)
+    return runs
 
 
 def list_tensors(reader: ContainerReader, task: Task) -> list[TensorRow]:
@@ -173,25 +205,33 @@ def _streams(reader: ContainerReader, run: int) -> list[StreamRow]:
     for block in range(-1, reader.runs[run].blocks):
         for row in reader.rows(run, block):
             specs = reader.specs(run, block, row.mode)[row.first : row.first + row.streams]
-            for spec, (length, kept) in zip(specs, _lengths(row, specs), strict=True):
-                raw[spec.name] = raw.get(spec.name, 0) + length
-                stored[spec.name] = stored.get(spec.name, 0) + kept
-                coders.setdefault(spec.name, set()).add(row.coder)
+            for name, length, kept in _lengths(row, specs):
+                raw[name] = raw.get(name, 0) + length
+                stored[name] = stored.get(name, 0) + kept
+                coders.setdefault(name, set()).add(row.coder)
     return [
         StreamRow(name, "+".join(CODERS[c] for c in sorted(coders[name])), raw[name], stored[name])
         for name in raw
     ]
 
 
-def _lengths(row: Row, specs: Sequence[StreamSpec]) -> list[tuple[int, int]]:
-    """Return raw and stored bytes of each stream of a chunk; a stagger counts as stored."""
+def _lengths(row: Row, specs: Sequence[StreamSpec]) -> list[tuple[str, int, int]]:
+    """Return name, raw and stored bytes of each stream of a chunk; a stagger counts as stored.
+
+    How long counted streams are is in others, which are not read here: a chunk of them is one item.
+    """
+    first, last = specs[0], specs[-1]
     if len(specs) == 1:
-        return [(row.raw, row.stored)]
+        return [(first.name, row.raw, row.stored)]
+    if any(spec.counted for spec in specs):
+        return [(f"{first.name} to {last.name}", row.raw, row.stored)]
     if row.coder == FILL:
-        return [(spec.length, 0) for spec in specs]
-    staggered = [spec.length + (STAGGER if staggers(spec.length) else 0) for spec in specs[:-1]]
-    kept = [*staggered, specs[-1].length]
-    return [(spec.length, stored) for spec, stored in zip(specs, kept, strict=True)]
+        return [(spec.name, spec.length, 0) for spec in specs]
+    staggered = [
+        (spec.name, spec.length, spec.length + (STAGGER if staggers(spec.length) else 0))
+        for spec in specs[:-1]
+    ]
+    return [*staggered, (last.name, last.length, last.length)]
 
 
 def sqnr_db(signal: float, noise: float) -> float | None:
@@ -216,7 +256,9 @@ _DEFAULTS: Final = {
     "rounding": "nearest",
     "scope": "tensor",
     "signs": "full",
+    "zero": "plain",
     "reconstruct": "low",
+    "values": {"id": "float"},
 }
 
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from mcodec.api.owners import OwnerSource, chain
 from mcodec.api.runs import OWN_RUN
-from mcodec.codec.mask import zeros
+from mcodec.api.trial import sample
+from mcodec.codec.mask import MaskCodec, zeros
+from mcodec.codec.raw import RawCodec
 from mcodec.engine import map_ordered
 from mcodec.types import RunSpec
 
@@ -106,12 +108,19 @@ def _fits(values: Values, base: Place, place: Place) -> str | None:
 
 
 def _share(values: Values, masked: Mapping[Place, Masked]) -> dict[Place, Masked]:
-    """Give tensors of nested masks one owner map instead of a mask each."""
+    """Give tensors of nested masks one owner map instead of a mask each, where that is smaller."""
     ordered = chain(values, list(masked)) if 2 <= len(masked) < 255 else None
     if ordered is None or len({one.zero for one in masked.values()}) > 1:
         return dict(masked)
     owner = (len(values.models), 0)
     values.models.append(OwnerSource(values, ordered))
+    alone = sum(
+        sample(values, [place]).cost(MaskCodec(None, one.zero), [[one.base]])
+        for place, one in masked.items()
+    )
+    if sample(values, [owner]).cost(RawCodec()) >= alone:
+        values.models.pop()
+        return dict(masked)
     return {
         place: replace(masked[place], owner=owner, number=number, sharing=len(ordered))
         for number, place in enumerate(ordered, 1)

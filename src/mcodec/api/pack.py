@@ -36,7 +36,7 @@ def pack(
     force: bool = False,
     layout: str | None = None,
     pair: Sequence[tuple[str, str]] = (),
-    metadata: Mapping[str, Mapping[str, str]] | None = None,
+    meta: Mapping[str, Mapping[str, str]] | None = None,
     key: str | Mapping[str, str] = "",
     sandbox: bool = False,
     jobs: int | None = None,
@@ -72,7 +72,7 @@ def pack(
         more tasks, else task.
     pair
         Pairs of ``TASK:name`` to fuse, before all that are found.
-    metadata
+    meta
         Words and numbers to keep with tasks, by name: ``{"v1": {"accuracy": "96.19"}}``.
     key
         For PyTorch checkpoints, the place of the model, such as ``model.state_dict``: of every
@@ -104,9 +104,9 @@ def pack(
         raise UsageError(f"optimize chooses codecs: it goes with codec auto, not {codec}")
     named = inputs.name_sources(sources)
     names = list(named)
-    for name in metadata or {}:
+    for name in meta or {}:
         if name not in named:
-            raise UsageError(f"metadata of {name!r}, and the tasks are {', '.join(names)}")
+            raise UsageError(f"meta of {name!r}, and the tasks are {', '.join(names)}")
     options = Options(
         bits_by_task(bits, names),
         rounding,
@@ -126,7 +126,7 @@ def pack(
         for model in models:
             inputs.check_names((tensor.name for tensor in model.tensors), "tensor")
         executor = stack.enter_context(workers(jobs))
-        job = Packing(names, models, options, layout, executor, progress, metadata or {})
+        job = Packing(names, models, options, layout, executor, progress, meta or {})
         job.code(fuse, [parse_override(one, names) for one in pair])
         return job.write(out)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import mcodec
 from mcodec.api import sources as inputs
+from mcodec.api.choices import ChoiceRow, list_choices
 from mcodec.api.choosing import choose_codecs
 from mcodec.api.describe import describe
 from mcodec.api.encode import EncodedBlock, RunEncoder
@@ -51,9 +52,10 @@ class PackReport:
     path: str
     file_bytes: int
     layout: str
+    optimize: str
     tasks: tuple[TaskCost, ...]
     fused: int
-    choices: tuple[Choice, ...]
+    choices: tuple[ChoiceRow, ...]
     warnings: tuple[str, ...]
 
 
@@ -68,14 +70,14 @@ class Packing:
         layout: str,
         executor: Executor | None,
         progress: Progress,
-        metadata: Mapping[str, Mapping[str, str]],
+        meta: Mapping[str, Mapping[str, str]],
     ) -> None:
         self._names = names
         self._options = options
         self._layout = layout
         self._executor = executor
         self._progress = progress
-        self._metadata = metadata
+        self._meta = meta
         self._warnings = [
             f"task {name!r}: {note}"
             for name, model in zip(names, models, strict=True)
@@ -193,7 +195,7 @@ class Packing:
                     done += 0 if block.source is None else block.source.nbytes
                 self._progress(done, total)
             manifest = describe(
-                self._names, self._tasks, encoders, self._place, skeletons, self._metadata
+                self._names, self._tasks, encoders, self._place, skeletons, self._meta
             )
             size = writer.finish(manifest.encode(f"mcodec {mcodec.__version__}"))
         return self._report(out, size, len(paired))
@@ -234,6 +236,7 @@ class Packing:
 
         with open_file(out, max_decoded=1 << 62) as file:
             rows = list_tasks(file.reader)
+            choices = tuple(list_choices(file.reader, self._choices, self._stored))
         for row in rows:
             if row.source_bytes > decoded_budget(size):
                 self._warnings.append(
@@ -245,7 +248,14 @@ class Packing:
             for task, row in enumerate(rows)
         )
         return PackReport(
-            str(out), size, self._layout, costs, fused, self._choices, tuple(self._warnings)
+            str(out),
+            size,
+            self._layout,
+            self._options.optimize,
+            costs,
+            fused,
+            choices,
+            tuple(self._warnings),
         )
 
     def _is_fusion(self, task: int) -> bool:

@@ -29,8 +29,8 @@ class Values:
     models
         The sources of the tasks, and behind them sources that no task shows (owner maps).
     codings
-        By task and tensor; filled while codecs are chosen. What others stand on has to be there
-        before it is asked for as `decoded`.
+        By task and tensor; filled while codecs are chosen. A tensor that has none yet counts as
+        lossless: nothing else is stood on while codecs are tried.
     """
 
     def __init__(self, models: list[TensorSource], codings: Sequence[Mapping[int, Coding]]) -> None:
@@ -63,27 +63,32 @@ class Values:
         """
         import numpy as np
 
-        task, index = place
         tensor = self.spec(place)
-        if self._codings[task][index].codec.exact(tensor.dtype):
+        coding = self._coding(place)
+        if coding is None or coding.codec.exact(tensor.dtype):
             return self.read(place, start, stop)
         run = RunSpec.of(tensor.dtype, [tensor.shape])
         out = np.empty(stop - start, numpy_dtype(tensor.dtype))
         for block in range(start // run.block, -(-stop // run.block)):
             low, high = run.span(block)
-            values = self._decoded_block(place, run, block)
+            values = self._decoded_block(place, coding, run, block)
             part = values[max(low, start) - low : min(high, stop) - low]
             out[max(low, start) - start : min(high, stop) - start] = part
         return out
 
-    def _decoded_block(self, place: Place, run: RunSpec, block: int) -> NDArray[Any]:
+    def _coding(self, place: Place) -> Coding | None:
+        task, index = place
+        return self._codings[task].get(index) if task < len(self._codings) else None
+
+    def _decoded_block(
+        self, place: Place, coding: Coding, run: RunSpec, block: int
+    ) -> NDArray[Any]:
         with self._lock:
             kept = self._kept.get((place, block))
         if kept is not None:
             return kept
         import numpy as np
 
-        coding = self._codings[place[0]][place[1]]
         codec = coding.codec
         values = self.read(place, *run.span(block))
         head, _ = codec.encode_head(run, [coding.survey])

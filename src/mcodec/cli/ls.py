@@ -29,17 +29,5 @@ def command(file: str | None, max_decoded: int | None, as_json: bool, quiet: boo
             }
         )
     elif not quiet:
-        cells = [
-            [
-                row.name,
-                f"{row.tensors:,}",
-                f"{row.parameters:,}",
-                render.size(row.source_bytes),
-                render.size(row.stored_bytes),
-                f"{row.bits_per_weight:.2f}",
-            ]
-            for row in rows
-        ]
-        header = ["task", "tensors", "weights", "arrays", "stored", "bits/weight"]
-        click.echo(render.table(header, cells))
+        click.echo(render.task_table(rows))
         click.echo(f"{render.size(reader.size)}, layout {reader.layout}")

@@ -12,7 +12,7 @@ from mcodec.errors import McodecError, UsageError
 from mcodec.storage import io_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     _SizeType = click.ParamType[int]
 else:
@@ -51,6 +51,23 @@ sandbox_option = click.option(
     "--sandbox",
     is_flag=True,
     help="Read model files in a process of its own, under a memory and a time limit.",
+)
+
+
+no_check_option = click.option(
+    "--no-check", is_flag=True, help="Do not read the output back to compare it."
+)
+task_option = click.option(
+    "--task", metavar="NAME", help="The task, where IN is an .mc file of several."
+)
+include_option = click.option(
+    "--include",
+    multiple=True,
+    metavar="PATTERN",
+    help="Only weights of these names, a shell pattern; may be given several times.",
+)
+exclude_option = click.option(
+    "--exclude", multiple=True, metavar="PATTERN", help="All weights but those of these names."
 )
 
 
@@ -154,6 +171,22 @@ def parse_keys(texts: Sequence[str]) -> str | dict[str, str]:
             raise UsageError(f"--key {text!r}: give one KEY for all tasks, or NAME=KEY for each")
         keys[name] = key
     return keys
+
+
+def parse_meta(texts: Sequence[str], names: Collection[str]) -> dict[str, dict[str, str]]:
+    """Parse ``TASK.key=value``; a task's name may hold dots itself, and the longest one counts."""
+    found: dict[str, dict[str, str]] = {}
+    for text in texts:
+        left, equals, value = text.partition("=")
+        task = max((name for name in names if left.startswith(f"{name}.")), key=len, default="")
+        key = left[len(task) + 1 :]
+        if not equals or not task or not key:
+            message = f"--meta {text!r} is not of the form TASK.key=value; the tasks are "
+            raise UsageError(message + ", ".join(names))
+        if key in found.setdefault(task, {}):
+            raise UsageError(f"--meta gives {task}.{key} twice")
+        found[task][key] = value
+    return found
 
 
 def complete_task(

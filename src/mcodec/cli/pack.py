@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from click.core import ParameterSource
@@ -11,7 +11,10 @@ from mcodec.cli import options, render
 from mcodec.errors import UsageError
 
 if TYPE_CHECKING:
+    from mcodec.api.choices import ChoiceRow
     from mcodec.api.pack import PackReport
+
+_AIMS: Final = {"load": "load of one task", "file": "file"}
 
 
 @click.command("pack")
@@ -34,8 +37,17 @@ if TYPE_CHECKING:
 @click.option(
     "--codec",
     metavar="CODEC",
-    help="Such as 'float' or 'bfp(bits=8,scope=axis:-1)'; --bits goes before it for weights.",
+    help="'auto', 'float', 'bfp(bits=8,scope=axis:-1)', …; --bits goes before it for weights "
+    "[default: auto, the smallest lossless one for each tensor].",
 )
+@click.option(
+    "--optimize",
+    type=click.Choice(["load", "file"]),
+    default="load",
+    show_default=True,
+    help="What auto makes small: what one task has to read, or the file.",
+)
+@click.option("--force", is_flag=True, help="Take csr also where it costs more than it saves.")
 @click.option("--plan", metavar="TOML", type=options.PATH, help="Codecs by tensor name.")
 @click.option(
     "--layout",
@@ -48,6 +60,13 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="A:NAME=B:NAME",
     help="Fuse these two tensors; may be given several times.",
+)
+@click.option(
+    "--meta",
+    "metas",
+    multiple=True,
+    metavar="TASK.KEY=VALUE",
+    help="A word or number to keep with a task, for ls; may be given several times.",
 )
 @options.keys_option
 @options.sandbox_option
@@ -62,9 +81,12 @@ def command(
     bits: str | None,
     rounding: str,
     codec: str | None,
+    optimize: str,
+    force: bool,
     plan: str | None,
     layout: str | None,
     pairs: tuple[str, ...],
+    metas: tuple[str, ...],
     keys: tuple[str, ...],
     sandbox: bool,
     jobs: int | None,
@@ -79,6 +101,7 @@ def command(
     \b
     mcodec pack a.h5 b.h5 -o fused.mc                  lossless
     mcodec pack a.h5 b.h5 -o fused.mc --bits 12,11     bit fusion: 12 bits for A, 11 for B
+    mcodec pack base=b.h5 v1=v.h5 -o family.mc --optimize file    v1 is told from base
     """  # noqa: D301 (click reads the control character)
     from mcodec.api.pack import pack
 
@@ -96,7 +119,10 @@ def command(
             rounding=rounding,
             codec=codec,
             plan=plan,
+            optimize=optimize,
+            force=force,
             layout=layout,
+            meta=options.parse_meta(metas, named),
             pair=[_split_pair(pair) for pair in pairs],
             key=options.parse_keys(keys),
             sandbox=sandbox,
@@ -125,8 +151,32 @@ def _to_json(report: PackReport) -> dict[str, Any]:
         "file_bytes": report.file_bytes,
         "layout": report.layout,
         "fused_runs": report.fused,
-        "tasks": [{**cost.row.to_json(), "paper_bytes": cost.paper_bytes} for cost in report.tasks],
+        "optimize": report.optimize,
+        "choices": [_choice(choice) for choice in report.choices],
+        "tasks": [
+            {
+                **cost.row.to_json(),
+                "read_bytes": cost.row.read_bytes,
+                "paper_bytes": cost.paper_bytes,
+            }
+            for cost in report.tasks
+        ],
         "warnings": list(report.warnings),
+    }
+
+
+def _choice(choice: ChoiceRow) -> dict[str, Any]:
+    return {
+        "task": choice.task,
+        "tensors": list(choice.tensors),
+        "codec": choice.codec,
+        "read_bytes": choice.read_bytes,
+        "file_bytes": choice.file_bytes,
+        "float_bytes": choice.float_bytes,
+        "tried": {
+            name: {"read_bytes": cost.read, "file_bytes": cost.file}
+            for name, cost in choice.costs.items()
+        },
     }
 
 
@@ -141,20 +191,40 @@ def _table(report: PackReport) -> str:
         "paper (n+1 bits)",
         "stored",
         "bits/weight",
+        "to read",
     ]
     rows = []
     for cost in report.tasks:
         row = cost.row
         paper = "-" if cost.paper_bytes is None else render.size(cost.paper_bytes)
         cells = [row.name, f"{row.tensors:,}", f"{row.parameters:,}", render.size(row.source_bytes)]
-        rows.append([*cells, paper, render.size(row.stored_bytes), f"{row.bits_per_weight:.2f}"])
+        stored = [render.size(row.stored_bytes), f"{row.bits_per_weight:.2f}"]
+        rows.append([*cells, paper, *stored, render.size(row.read_bytes)])
     if not fused:
         for cells in (header, *rows):
             del cells[4]
     came = sum(cost.row.source_bytes for cost in report.tasks)
     share = f", {report.file_bytes / came:.1%} of the arrays" if came else ""
     path = render.printable(report.path)
-    return (
-        f"{render.table(header, rows)}\n"
-        f"{path}: {render.size(report.file_bytes)}{share}, layout {report.layout}"
-    )
+    lines = [render.table(header, rows)]
+    if report.choices:
+        lines += [f"chosen for the smallest {_AIMS[report.optimize]}:", _chosen(report)]
+    lines.append(f"{path}: {render.size(report.file_bytes)}{share}, layout {report.layout}")
+    return "\n".join(lines)
+
+
+def _chosen(report: PackReport) -> str:
+    """Say how many tensors got which codec, and what that saves: cost now, and as plain float."""
+    header = ["task", "codec", "tensors", "to read", "in the file", "as float"]
+    order = [cost.row.name for cost in report.tasks]
+    rows: dict[tuple[str, str], list[int]] = {}
+    for choice in report.choices:
+        row = rows.setdefault((choice.task, choice.codec), [0, 0, 0, 0])
+        row[0] += len(choice.tensors)
+        for place, cost in enumerate((choice.read_bytes, choice.file_bytes, choice.float_bytes), 1):
+            row[place] += cost
+    cells = [
+        [task, codec, f"{row[0]:,}", *map(render.size, row[1:])]
+        for (task, codec), row in sorted(rows.items(), key=lambda item: order.index(item[0][0]))
+    ]
+    return render.table(header, cells, left=2)

@@ -11,6 +11,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from mcodec.api.listing import TaskRow
+
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB")
 _WIDEST: Final = 100  # characters of one cell; a name may have 4,096 bytes
 
@@ -58,6 +60,34 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -
         ]
         lines.append("  ".join(parts).rstrip())
     return "\n".join(lines)
+
+
+def task_table(rows: Sequence[TaskRow]) -> str:
+    """Say what each task is and takes, and what was said of it with ``--meta``.
+
+    Where tasks need each other's bytes, it says how many: what another task needs too, what is told
+    from such, and what is a task's own.
+    """
+    keys = list(dict.fromkeys(key for row in rows for key in row.meta))
+    family = any(row.shared_bytes or row.delta_bytes for row in rows)
+    parts = ["shared", "delta", "own"] if family else []
+    header = ["task", "tensors", "weights", "arrays", "stored", "bits/weight", *parts, *keys]
+    cells = []
+    for row in rows:
+        sizes = [row.shared_bytes, row.delta_bytes, row.own_bytes] if family else []
+        cells.append(
+            [
+                row.name,
+                f"{row.tensors:,}",
+                f"{row.parameters:,}",
+                size(row.source_bytes),
+                size(row.stored_bytes),
+                f"{row.bits_per_weight:.2f}",
+                *map(size, sizes),
+                *(row.meta.get(key, "-") for key in keys),
+            ]
+        )
+    return table(header, cells)
 
 
 def emit_json(value: Any) -> None:

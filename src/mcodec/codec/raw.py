@@ -68,7 +68,9 @@ class RawCodec(Codec):
             raise FormatError("a bool of the source is neither 0 nor 1", code="source_invalid")
         # A skeleton is text, and worth a better level; large uint8 tensors are weights.
         text = run.dtype == "uint8" and run.nbytes <= MIB
-        levels = coder.TEXT if text else coder.BYTES
+        levels: tuple[int, ...] = coder.TEXT if text else coder.BYTES
+        if itemsize(run.dtype) == 1:  # int8 weights and owner maps have no repeats to find
+            levels = (*coder.SYMBOLS[:1], *levels)
         return 0, [coder.code(values.view("u1"), levels)]
 
     def decode(

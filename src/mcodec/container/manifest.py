@@ -62,6 +62,7 @@ class Task(msgspec.Struct, omit_defaults=True):
     format: str | msgspec.UnsetType = msgspec.UNSET
     skeleton: int | msgspec.UnsetType = msgspec.UNSET
     ties: list[tuple[int, int]] = msgspec.field(default_factory=list)
+    meta: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def came_from(self) -> str | None:

@@ -1,0 +1,77 @@
+"""What `pack` chose for each tensor and why, for those who want to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mcodec.api.listing import codec_string, list_tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from mcodec.api.auto import Choice, Cost
+    from mcodec.api.planning import Place
+    from mcodec.container.reader import ContainerReader
+
+ALIAS = "alias"
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceRow:
+    """One choice: a tensor, or small ones of a task together.
+
+    Attributes
+    ----------
+    task, tensors
+        Their names.
+    codec
+        What codes them, as people type it; ``alias`` where they are stored as equal ones.
+    read_bytes, file_bytes
+        What one task has to read for them, all that they stand on included; what they add to the
+        file.
+    float_bytes
+        What they would take as ``float``.
+    costs
+        By codec id what was tried, as estimated from some blocks.
+    """
+
+    task: str
+    tensors: tuple[str, ...]
+    codec: str
+    read_bytes: int
+    file_bytes: int
+    float_bytes: int
+    costs: Mapping[str, Cost]
+
+
+def list_choices(
+    reader: ContainerReader, choices: Sequence[Choice], stored: Mapping[Place, Place]
+) -> Iterator[ChoiceRow]:
+    """Yield what was chosen, with the bytes that it took in the file.
+
+    Parameters
+    ----------
+    reader
+        The file that was written.
+    choices
+        Of `auto`.
+    stored
+        The tensors that are stored as another one.
+    """
+    tasks = reader.manifest.tasks
+    rows = [list_tensors(reader, task) for task in tasks]
+    for choice in choices:
+        task = choice.places[0][0]
+        names = tuple(tasks[task].tensors[index].name for _, index in choice.places)
+        took = sum(rows[task][index].stored_bytes for _, index in choice.places)
+        name = choice.codec.codec_id
+        cost = choice.costs.get(name)
+        beside = 0 if cost is None else cost.read - cost.file
+        plain = choice.costs["float"].file if choice.costs else took
+        text = codec_string(choice.codec.config())
+        yield ChoiceRow(tasks[task].name, names, text, took + beside, took, plain, choice.costs)
+    for (task, index), first in stored.items():
+        took = rows[first[0]][first[1]].stored_bytes
+        name = tasks[task].tensors[index].name
+        yield ChoiceRow(tasks[task].name, (name,), ALIAS, took, 0, took, {})
