@@ -1,0 +1,221 @@
+"""One task of a `.mc` file, as a mapping of names to arrays."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from mcodec.api.decode import RunDecoder
+from mcodec.api.integers import IntegerDecoder
+from mcodec.api.slices import TensorSlice
+from mcodec.errors import McodecError, UnknownTaskError, UsageError
+from mcodec.types import TensorSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mcodec.api.handle import File
+    from mcodec.codec.base import View
+    from mcodec.container.manifest import Task as Entry
+    from mcodec.container.manifest import Tensor
+    from mcodec.types import CodecLike
+
+CACHED_RUNS: Final = 4  # shared runs (256 KiB of float32 each) that a task keeps decoded
+
+
+class Task(Mapping[str, "NDArray[Any]"]):
+    """One network: a mapping of tensor names to arrays, in the source's order.
+
+    Arrays are made when they are asked for, own their memory, and are not kept.
+    """
+
+    def __init__(self, file: File, entry: Entry, view: View) -> None:
+        self._file = file
+        self._reader = file.reader
+        self._entry = entry
+        self._view = view
+        self._places: dict[str, Tensor] = {tensor.name: tensor for tensor in entry.tensors}
+        # (run, whether as integers) -> a run of many small tensors, decoded
+        self._shared: dict[tuple[int, bool], NDArray[Any]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        return self._entry.name
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.get_tensor(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __repr__(self) -> str:
+        return f"<mcodec.Task {self.name!r}: {len(self)} tensors>"
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+    def metadata(self) -> dict[str, str]:
+        """Return what the source said of itself in words."""
+        return dict(self._entry.metadata)
+
+    def meta(self) -> dict[str, str]:
+        """Return the words and numbers that whoever packed the task kept with it."""
+        return dict(self._entry.meta)
+
+    @property
+    def ties(self) -> dict[int, int]:
+        """Tensors that the source had as one array: index to the index of the first."""
+        return dict(self._entry.ties)
+
+    def spec(self, name: str) -> TensorSpec:
+        """Return a tensor's name, dtype and shape; nothing is read."""
+        run, member = self.place(name)
+        spec = self._reader.runs[run]
+        return TensorSpec(name, spec.dtype, spec.shapes[member])
+
+    def get_tensor(self, name: str) -> NDArray[Any]:
+        """Return a tensor as an array of its own.
+
+        Raises
+        ------
+        UnknownTaskError
+            The task has no such tensor.
+        FormatError
+            Its bytes in the file are damaged.
+        """
+        tensor = self.spec(name)
+        return self.elements(name, 0, tensor.size).reshape(tensor.shape)
+
+    def get_quantized(self, name: str) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+        """Return the integers and the scales that a tensor is stored as (codec int8).
+
+        Returns
+        -------
+        integers
+            int8, -127 to 127, in the tensor's shape.
+        scales
+            float32, in a shape that broadcasts against it: ``()`` for one scale, ``(C,)`` for one
+            a channel of the last axis, ``(C, 1)`` of the one before it. The tensor is the product,
+            rounded into its dtype.
+
+        Raises
+        ------
+        UnknownTaskError
+            The task has no such tensor.
+        UsageError
+            It is not stored as integers, or the task was opened with fewer planes.
+        FormatError
+            Its bytes in the file are damaged, or not all there.
+        """
+        tensor = self.spec(name)
+        integers = self.integers(name, 0, tensor.size)
+        return integers.reshape(tensor.shape), self.scales(name)
+
+    def get_slice(self, name: str) -> TensorSlice:
+        """Return a view that reads only what it is indexed with: ``get_slice(name)[2:4]``."""
+        return TensorSlice(self.spec(name), partial(self.elements, name))
+
+    def skeleton(self) -> bytes:
+        """Return all that the source held besides arrays (spec/skeletons.md)."""
+        run = self._entry.skeleton_run
+        if run is None:
+            return b""
+        decoder = RunDecoder(self._reader, run)
+        return b"".join(decoder.block(block).tobytes() for block in range(decoder.spec.blocks))
+
+    @property
+    def format(self) -> str | None:
+        """The format that the task came from."""
+        return self._entry.came_from
+
+    def place(self, name: str) -> tuple[int, int]:
+        """Return the run and the member in which a tensor is stored; aliases share one."""
+        place = self._places.get(name)
+        if place is None:
+            message = f"task {self.name!r} has no tensor {name!r}; `mcodec info` lists them"
+            raise UnknownTaskError(message, code="tensor_unknown")
+        return place.run, place.member
+
+    def codec(self, name: str) -> CodecLike:
+        """Return the codec that a tensor is stored under."""
+        return self._reader.codec(self.place(name)[0])
+
+    def elements(self, name: str, start: int, stop: int) -> NDArray[Any]:
+        """Return elements [start, stop) of a tensor in C order, one-dimensional.
+
+        Raises
+        ------
+        UnknownTaskError, FormatError
+            As `get_tensor`.
+        """
+        return self._read(name, start, stop, integers=False)
+
+    def integers(self, name: str, start: int, stop: int) -> NDArray[np.int8]:
+        """Return the integers of elements [start, stop), one-dimensional.
+
+        Raises
+        ------
+        UnknownTaskError, UsageError, FormatError
+            As `get_quantized`.
+        """
+        return self._read(name, start, stop, integers=True)
+
+    def scales(self, name: str) -> NDArray[np.float32]:
+        """Return a tensor's scales, as `get_quantized` does."""
+        run, member = self.place(name)
+        try:
+            decoder = self._decoder(run, integers=True)
+            assert isinstance(decoder, IntegerDecoder)
+            return decoder.scales(member)
+        except McodecError as error:
+            raise error.at(f"tensor {name!r}") from None
+
+    def _decoder(self, run: int, *, integers: bool) -> RunDecoder:
+        if not integers:
+            return RunDecoder(self._reader, run, self._view)
+        if not self._view.canonical:
+            raise UsageError("integers have all planes: leave out planes, midpoint and dither")
+        return IntegerDecoder(self._reader, run)
+
+    def _read(self, name: str, start: int, stop: int, *, integers: bool) -> NDArray[Any]:
+        run, member = self.place(name)
+        try:
+            spec = self._reader.runs[run]
+            first = spec.starts[member]
+            if len(spec.shapes) > 1 and spec.blocks == 1:
+                return self._shared_run(run, integers)[first + start : first + stop].copy()
+            decoder = self._decoder(run, integers=integers)
+            out = decoder.empty(stop - start)
+            if not out.size:
+                return out
+            parts = list(decoder.range(first + start, first + stop, out))
+            executor = self._file.executor if len(parts) > 1 else None
+            work = [(first + start, block, part) for block, part in parts]
+            if executor is None:
+                for item in work:
+                    decoder.fill(*item)
+            else:
+                for future in [executor.submit(decoder.fill, *item) for item in work]:
+                    future.result()
+        except McodecError as error:
+            raise error.at(f"tensor {name!r}") from None
+        return out
+
+    def _shared_run(self, run: int, integers: bool) -> NDArray[Any]:
+        """Return a run of many small tensors, decoded; the last few are kept."""
+        with self._lock:
+            array = self._shared.get((run, integers))
+            if array is None:
+                array = self._decoder(run, integers=integers).block(0)
+                if len(self._shared) >= CACHED_RUNS:
+                    del self._shared[next(iter(self._shared))]
+                self._shared[run, integers] = array
+        return array
