@@ -21,6 +21,7 @@ from vectors import (
     invalid_rows,
     valid_bfp,
     valid_container,
+    valid_csr,
     valid_int8,
     valid_plain,
 )
@@ -47,7 +48,7 @@ def reference_decoder() -> ModuleType:
 def all_cases() -> dict[str, Valid | Invalid]:
     """Give all cases by the path of their file in the folder."""
     cases: dict[str, Valid | Invalid] = {}
-    for module in (valid_plain, valid_bfp, valid_container, valid_int8):
+    for module in (valid_plain, valid_bfp, valid_container, valid_int8, valid_csr):
         cases |= {f"valid/{case.name}.mc": case for case in module.cases()}
     for other in (invalid_front, invalid_manifest, invalid_rows, invalid_chunks):
         cases |= {f"invalid/{case.name}.mc": case for case in other.cases()}

@@ -211,7 +211,7 @@ def table_cases() -> Iterator[Invalid]:
     for name, text, path, value in TYPES:
         yield Invalid(f"type-{name}", "manifest_invalid", text, changed(path, value))
     yield Invalid(
-        "codec-unknown", "codec_unknown", "an unknown codec", changed(["codecs", 0], {"id": "csr"})
+        "codec-unknown", "codec_unknown", "an unknown codec", changed(["codecs", 0], {"id": "rle"})
     )
     for name, text, config in CONFIGS:
         place = 0 if config["id"] == "raw" else 1

@@ -276,7 +276,7 @@ def as_bytes(stream: Stream | None) -> NDArray[np.uint8]:
 
 def as_plane(stream: Stream | None, n: int) -> NDArray[np.uint8] | None:
     """Return a bit-plane of n elements as kernels take it: None where all bits are zero."""
-    if stream is None or (isinstance(stream, Fill) and stream.value == 0):
+    if stream is None or n == 0 or (isinstance(stream, Fill) and stream.value == 0):
         return None
     last = stream.value if isinstance(stream, Fill) else stream[-1]
     if n % 8 and last >> n % 8:

@@ -1,7 +1,7 @@
 """Codec strings that people type, and plan files (design, sections 4 and 7).
 
 A codec string is an id with options, nested where a codec carries another:
-``bfp(bits=8,scope=axis:-1)``, ``float(keep=16)``.
+``bfp(bits=8,scope=axis:-1)``, ``csr(values=float(keep=16))``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _TOKEN: Final = re.compile(r"\s*([(),=]|[^(),=\s]+)")
 _WORD: Final = re.compile(r"[a-z][a-z0-9_]*\Z")
+_NESTED: Final = ("values",)  # options that are codecs, so that a bare word is one
 
 
 def parse_codec(text: str) -> Codec:
@@ -54,7 +55,7 @@ def _codec(tokens: list[str], text: str, depth: int) -> tuple[dict[str, Any], li
         if len(rest) < 3 or rest[1] != "=" or not _WORD.match(rest[0]) or rest[0] in config:
             raise _malformed(text)
         key = rest[0]
-        if rest[3:4] == ["("]:
+        if rest[3:4] == ["("] or key in _NESTED:
             config[key], rest = _codec(rest[2:], text, depth + 1)
         else:
             config[key], rest = _value(rest[2]), rest[3:]

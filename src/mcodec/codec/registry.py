@@ -30,6 +30,7 @@ CODECS: Final[Mapping[str, Entry]] = MappingProxyType(
         "mask": Entry("mcodec.codec.mask", "MaskCodec", "1.0"),
         "delta": Entry("mcodec.codec.delta", "DeltaCodec", "1.0"),
         "int8": Entry("mcodec.codec.int8", "Int8Codec", "1.0"),
+        "csr": Entry("mcodec.codec.csr", "CsrCodec", "1.0"),
     }
 )
 
