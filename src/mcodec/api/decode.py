@@ -98,7 +98,7 @@ class RunDecoder:
 
     def _find_bases(self) -> list[list[tuple[int, int]]]:
         """Return the places of each role below each member."""
-        bases = self._reader.manifest.runs[self._run].bases
+        bases = self._reader.manifest.runs[self._run].stands_on
         if bases is None:
             return []
         if self._reader.levels is not None:

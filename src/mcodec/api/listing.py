@@ -129,10 +129,14 @@ def list_tasks(reader: ContainerReader) -> list[TaskRow]:
     counted: set[int] = set()
     rows = []
     for task, runs in zip(reader.manifest.tasks, needed, strict=True):
-        sizes = [0, 0, 0]  # shared, delta, own
+        shared = delta = own = 0
         for run in runs:
-            based = reader.manifest.runs[run].bases is not None
-            sizes[0 if users[run] > 1 else 1 if based else 2] += stored[run]
+            if users[run] > 1:
+                shared += stored[run]
+            elif reader.manifest.runs[run].stands_on is not None:
+                delta += stored[run]
+            else:
+                own += stored[run]
         parameters = source = 0
         for tensor in task.tensors:
             spec = reader.runs[tensor.run]
@@ -140,8 +144,8 @@ def list_tasks(reader: ContainerReader) -> list[TaskRow]:
             source += spec.sizes[tensor.member] * itemsize(spec.dtype)
         new = sum(stored[run] for run in runs - counted)
         counted |= runs
-        meta = dict(task.meta)
-        rows.append(TaskRow(task.name, len(task.tensors), parameters, source, new, *sizes, meta))
+        sizes = (parameters, source, new, shared, delta, own)
+        rows.append(TaskRow(task.name, len(task.tensors), *sizes, dict(task.meta)))
     return rows
 
 
@@ -149,7 +153,7 @@ def _needed(reader: ContainerReader, task: Task) -> set[int]:
     """Return the runs that a task's tensors lie in, and those that these stand on."""
     runs = {tensor.run for tensor in task.tensors}
     for run in tuple(runs):
-        bases = reader.manifest.runs[run].bases
+        bases = reader.manifest.runs[run].stands_on
         if bases is not None:
             runs.update(below for places in bases.roles for below, _ in places)
     return runs

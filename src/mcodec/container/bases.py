@@ -41,7 +41,7 @@ def check_bases(
     """
     run, spec = runs[index], specs[index]
     roles = codec.roles(spec.dtype)
-    bases = run.bases
+    bases = run.stands_on
     if bases is None:
         if roles:
             raise _refuse("manifest_invalid", index, "needs bases, and has none")
@@ -71,7 +71,7 @@ def _check_place(
 ) -> None:
     number, member = place
     good = 0 <= number < len(runs) and 0 <= member < len(specs[number].shapes)
-    good = good and runs[number].bases is None
+    good = good and runs[number].stands_on is None
     if not good or specs[number].dtype != dtype or specs[number].shapes[member] != shape:
         raise _refuse("manifest_reference", index, f"stands on run {number}, member {member}")
 

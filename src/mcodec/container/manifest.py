@@ -41,7 +41,12 @@ class Run(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     digest: str
     source: str | None
     errors: Errors | None
-    bases: Bases | None = None
+    bases: Bases | msgspec.UnsetType = msgspec.UNSET  # left out or given, but never null
+
+    @property
+    def stands_on(self) -> Bases | None:
+        """What the run stands on."""
+        return None if self.bases is msgspec.UNSET else self.bases
 
 
 class Tensor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -85,10 +90,12 @@ class Manifest(msgspec.Struct, omit_defaults=True):
 
     def encode(self, writer: str) -> bytes:
         """Return the JSON, with the name and version of its writer."""
-        found = msgspec.to_builtins(self)
-        for run in found["runs"]:
-            if run[-1] is None:  # the seventh item is there or not, but never null
-                run.pop()
+        found = msgspec.to_builtins(msgspec.structs.replace(self, runs=[]))
+        for run in self.runs:
+            items: list[Any] = [run.codec, run.dtype, run.members, run.digest]
+            found["runs"].append([*items, run.source, run.errors])
+            if run.stands_on is not None:
+                found["runs"][-1].append(run.stands_on)
         return msgspec.json.encode({"writer": writer, **found})
 
 
@@ -244,10 +251,12 @@ class Checked:
         for tensor in task.tensors:
             spec = self.runs[tensor.run]
             total += spec.sizes[tensor.member] * itemsize(spec.dtype)
+        named = {tensor.run for tensor in task.tensors}
         if task.skeleton_run is not None:
             total += self.runs[task.skeleton_run].nbytes
-        for number in {tensor.run for tensor in task.tensors}:
-            bases = self.manifest.runs[number].bases
+            named.add(task.skeleton_run)
+        for number in named:
+            bases = self.manifest.runs[number].stands_on
             if bases is not None:
                 total += touched_bytes(bases, self.runs)
         if total > budget:
