@@ -73,7 +73,8 @@ class Lossless(Codec):
         width, x = WIDTHS[part.run.dtype]
         base = unpack(part.run.dtype, part.bases[0])
         fields = [a >> (width - 1 - x) & ((1 << x) - 1) for a in base]
-        classes = [min((1 << part.mode) - 1, max(fields) - field) for field in fields]
+        most = max(fields)
+        classes = [min((1 << part.mode) - 1, most - field) for field in fields]
         streams = self.lengths(part)
         for i, stream in enumerate(streams):
             sound = len(stream) == classes.count(i)
