@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mcodec.container.reader import ContainerReader
 
 SCALE: Final = ".scale"  # what the name of a tensor's scales ends in (docs/formats.md)
+_PLAIN: Final = ("safetensors", "npz", "torch", "hdf5")  # formats that hold any arrays
 
 
 class Laid(NamedTuple):
@@ -30,6 +31,21 @@ class Laid(NamedTuple):
     of: int
     kind: str
     spec: TensorSpec
+
+
+def check_format(target: str) -> None:
+    """Refuse a format whose models have their own tensors, and no others.
+
+    Raises
+    ------
+    UsageError
+        It has no place for int8 NAME and float32 NAME.scale.
+    """
+    if target not in _PLAIN:
+        raise UsageError(
+            f"a model of format {target!r} has no place for integers and scales; "
+            "write safetensors, npz, pt or h5 (--to)"
+        )
 
 
 def with_scales(tensors: Sequence[TensorSpec], scopes: Mapping[int, Scope]) -> list[Laid]:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from mcodec import outputs
 from mcodec.api import target
-from mcodec.api.copying import check_ties, digest
+from mcodec.api.copying import check_ties, copy, digest
 from mcodec.api.decode import RunDecoder
 from mcodec.api.handle import open as open_file
+from mcodec.api.integersource import IntegerSource, check_format
 from mcodec.api.progress import Progress, no_progress
 from mcodec.api.tasksource import TaskSource
 from mcodec.codec.base import View
@@ -42,6 +43,7 @@ class UnpackReport:
     bytes: int
     exact: bool
     notes: tuple[str, ...] = ()
+    integers: int = 0  # tensors that are written as integers and scales
 
 
 def unpack(
@@ -53,6 +55,7 @@ def unpack(
     planes: int | None = None,
     midpoint: bool | None = None,
     dither: bool = False,
+    integers: bool = False,
     jobs: int | None = None,
     max_decoded: int | None = None,
     progress: Progress = no_progress,
@@ -74,6 +77,9 @@ def unpack(
         else the task's own format.
     planes, midpoint, dither
         A derived decode, as in `File.task`.
+    integers
+        Write a tensor NAME that is stored as integers (codec int8) as int8 NAME and float32
+        NAME.scale, as `Task.get_quantized` gives them; nothing but arrays is written then.
     jobs
         Threads; default: the usable cores.
     max_decoded
@@ -84,42 +90,70 @@ def unpack(
     Raises
     ------
     UnknownTaskError, UsageError
-        There is no such task, or the format is not known.
+        There is no such task, the format is not known, or the task has no integers.
     FormatError
         The file is damaged; nothing is written then.
     InputOutputError
         A file cannot be read or written.
     """
     view = View(planes, midpoint, dither)
+    if integers and not view.canonical:
+        raise UsageError("integers have all planes: leave out planes, midpoint and dither")
     if out is not None:
         outputs.check_name(out, [path])
     with ExitStack() as stack:
         file = stack.enter_context(open_file(path, jobs=1, max_decoded=max_decoded))
         entry = file.entry(task)
         handle = file.task(entry.name, planes=planes, midpoint=midpoint, dither=dither)
-        source = TaskSource(handle)
-        chosen = target.choose_format(to, out, entry.came_from)
-        plan = target.plan("" if out is None else out, chosen, source.skeleton())
-        if out is None:
-            plan.out = _default_out(os.fspath(path), entry.name, plan)
-        target.check(plan, [path])
+        source = IntegerSource(file.reader, handle) if integers else TaskSource(handle)
+        plan = _plan(path, out, to, entry, source)
         executor = stack.enter_context(workers(jobs))
         with target.create(plan, source.tensors, entry.metadata, source.same_as) as made:
-            _check_ties(source, made.sink)
-            total = sum(spec.nbytes for spec in source.tensors)
-            done = 0
-            copier = _Copier(file, entry, source.tensors, view, made.sink)
-            for count in map_ordered(executor, copier.copy, copier.work()):
-                done += count
-                progress(done, total)
+            if isinstance(source, IntegerSource):
+                copy(source, made.sink, executor, digests=False, progress=progress)
+            else:
+                _check_ties(source, made.sink)
+                total = sum(spec.nbytes for spec in source.tensors)
+                done = 0
+                copier = _Copier(file, entry, source.tensors, view, made.sink)
+                for count in map_ordered(executor, copier.copy, copier.work()):
+                    done += count
+                    progress(done, total)
             made.sink.close()
             size = outputs.size_of(made.path)
     exact = view.canonical and all(
         file.reader.manifest.runs[tensor.run].source is None for tensor in entry.tensors
     )
     return UnpackReport(
-        plan.out, entry.name, chosen, len(source.tensors), size, exact, tuple(made.notes)
+        plan.out,
+        entry.name,
+        plan.format,
+        len(source.tensors),
+        size,
+        exact,
+        tuple(made.notes),
+        source.count if isinstance(source, IntegerSource) else 0,
     )
+
+
+def _plan(
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None,
+    to: str | None,
+    entry: Task,
+    source: TaskSource,
+) -> target.Plan:
+    """Decide what to write, and refuse what cannot be before long work."""
+    chosen = target.choose_format(to, out, entry.came_from)
+    if isinstance(source, IntegerSource):
+        check_format(chosen)
+    plan = target.plan("" if out is None else out, chosen, source.skeleton())
+    if isinstance(source, IntegerSource) and entry.skeleton_run is not None:
+        plan.notes = ("what the task held besides arrays is left out: it speaks of floats",)
+    if out is None:
+        plan.out = _default_out(os.fspath(path), entry.name, plan)
+    target.check(plan, [path])
+    return plan
 
 
 class _Copier:

@@ -25,6 +25,9 @@ from mcodec.cli import options, render
     "--midpoint", is_flag=True, default=None, help="Reconstruct amid what the planes leave open."
 )
 @click.option("--dither", is_flag=True, help="Fill low bits with the fused task's (paper 001).")
+@click.option(
+    "--integers", is_flag=True, help="Write int8 NAME and float32 NAME.scale where there are some."
+)
 @options.max_decoded_option
 @options.jobs_option
 @options.json_option
@@ -37,6 +40,7 @@ def command(
     planes: int | None,
     midpoint: bool | None,
     dither: bool,
+    integers: bool,
     max_decoded: int | None,
     jobs: int | None,
     as_json: bool,
@@ -58,6 +62,7 @@ def command(
             planes=planes,
             midpoint=midpoint or None,
             dither=dither,
+            integers=integers,
             jobs=jobs,
             max_decoded=max_decoded,
             progress=progress,
@@ -73,10 +78,13 @@ def command(
                 "tensors": report.tensors,
                 "file_bytes": report.bytes,
                 "exact": report.exact,
+                "integers": report.integers,
             }
         )
     elif not quiet:
         how = "every bit as packed" if report.exact else "within the stored precision"
+        if report.integers:
+            how = f"{report.integers} of them as integers, with their scales"
         click.echo(
             f"{render.printable(report.path)}: task {render.printable(report.task)}, "
             f"{render.counted(report.tensors, 'tensor')}, {render.size(report.bytes)}, {how}"
