@@ -202,10 +202,10 @@ class Packing:
 
     def _add_skeletons(self) -> dict[int, int]:
         """Add each task's skeleton as its last run; return their numbers by task."""
-        runs = [run for run in self._runs if run.users != (run.task,)]
+        runs = [run for run in self._runs if run.shared]
         found: dict[int, int] = {}
         for task, model in enumerate(self._tasks):
-            runs += [run for run in self._runs if run.users == (run.task,) == (task,)]
+            runs += [run for run in self._runs if run.task == task and not run.shared]
             text = model.skeleton()
             if text:
                 import numpy as np

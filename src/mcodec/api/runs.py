@@ -46,6 +46,11 @@ class RunPlan:
     bases: list[list[Place]] = field(default_factory=list)
     spec: RunSpec = field(init=False)
 
+    @property
+    def shared(self) -> bool:
+        """Whether it stands before those of single tasks; a fused run stands with its group."""
+        return self.users != (self.task,) and self.fused is None
+
     def seal(self) -> RunPlan:
         """Fix the geometry."""
         self.spec = RunSpec.of(self.dtype, self.shapes)
@@ -96,7 +101,7 @@ def lay_out(
 
 
 def _order(run: RunPlan) -> tuple[bool, int, int]:
-    return run.users == (run.task,), run.task, run.members[0]
+    return not run.shared, run.task, run.members[0]
 
 
 class _Layout:
