@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mcodec.codec.base import CANONICAL, Codec, NeedAllPlanesError, Partner, View
 from mcodec.errors import FormatError, UsageError
 from mcodec.types import Fill, numpy_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from mcodec.codec.base import Stream
     from mcodec.container.reader import ContainerReader
+
+T = TypeVar("T")
 
 
 class RunDecoder:
@@ -58,19 +61,28 @@ class RunDecoder:
         start, stop = self.spec.span(block)
         if out is None:
             out = self.empty(stop - start)
+        bases, partner = self._base_arrays(block), self._partner_block(block)
+
+        def decode(mode: int, streams: Sequence[Stream | None]) -> None:
+            head, view = self._head, self._view
+            self._codec.decode(self.spec, block, mode, streams, head, out, view, partner, bases)
+
+        self.use(block, decode)
+        return out
+
+    def use(self, block: int, decode: Callable[[int, Sequence[Stream | None]], T]) -> T:
+        """Call with a block's mode and the streams that the view needs, and return the result.
+
+        Called again with all streams if it raises NeedAllPlanesError.
+        """
         level, whole = self._level()
         mode, streams = self._reader.read_streams(self._run, block, level)
-        partner = self._partner_block(block)
-        bases = self._base_arrays(block)
         with self._place(f"block {block}"):
-            head, view = self._head, self._view
             try:
-                self._codec.decode(self.spec, block, mode, streams, head, out, view, partner, bases)
+                return decode(mode, streams)
             except NeedAllPlanesError:
                 mode, streams = self._reader.read_streams(self._run, block, whole)
-                streams = [_zero_if_missing(stream) for stream in streams]
-                self._codec.decode(self.spec, block, mode, streams, head, out, view, partner, bases)
-        return out
+                return decode(mode, [_zero_if_missing(stream) for stream in streams])
 
     def range(self, start: int, stop: int, out: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
         """Yield (block, its part of `out`) for the blocks of elements [start, stop)."""

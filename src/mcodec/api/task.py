@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mcodec.api.decode import RunDecoder
 from mcodec.api.integers import IntegerDecoder
 from mcodec.api.slices import TensorSlice
+from mcodec.api.sparse import read_csr
 from mcodec.errors import McodecError, UnknownTaskError, UsageError
 from mcodec.types import TensorSpec
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mcodec.api.handle import File
+    from mcodec.api.sparse import CsrMatrix
     from mcodec.codec.base import View
     from mcodec.container.manifest import Task as Entry
     from mcodec.container.manifest import Tensor
@@ -118,6 +120,32 @@ class Task(Mapping[str, "NDArray[Any]"]):
         tensor = self.spec(name)
         integers = self.integers(name, 0, tensor.size)
         return integers.reshape(tensor.shape), self.scales(name)
+
+    def get_csr(self, name: str, split: int | None = None) -> CsrMatrix:
+        """Return a tensor of the codec csr as compressed sparse rows; no dense array is made.
+
+        Parameters
+        ----------
+        name
+            The tensor.
+        split
+            Rows are the product of ``shape[:split]``, columns of ``shape[split:]``; default: what
+            the file says. Fewer than two dimensions make one row.
+
+        Raises
+        ------
+        UnknownTaskError
+            The task has no such tensor.
+        UsageError
+            It is not stored under csr, or its shape has no such cut.
+        FormatError
+            Its bytes in the file are damaged.
+        """
+        place = self.place(name)
+        try:
+            return read_csr(self._reader, place, split, self._view, self._file.executor)
+        except McodecError as error:
+            raise error.at(f"tensor {name!r}") from None
 
     def get_slice(self, name: str) -> TensorSlice:
         """Return a view that reads only what it is indexed with: ``get_slice(name)[2:4]``."""
