@@ -15,14 +15,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vectors import (
+    invalid_based,
+    invalid_bases,
     invalid_chunks,
     invalid_front,
+    invalid_int8,
     invalid_manifest,
     invalid_rows,
+    invalid_sparse,
+    valid_bases,
     valid_bfp,
     valid_container,
     valid_csr,
+    valid_delta,
     valid_int8,
+    valid_mask,
     valid_plain,
 )
 
@@ -34,6 +41,10 @@ if TYPE_CHECKING:
 SPEC = Path(__file__).resolve().parent.parent / "spec"
 FOLDER = SPEC / "vectors"
 SINCE = "1.0"
+VALID = [valid_plain, valid_bfp, valid_container, valid_int8, valid_csr, valid_bases]
+VALID += [valid_delta, valid_mask]
+INVALID = [invalid_front, invalid_manifest, invalid_rows, invalid_chunks]
+INVALID += [invalid_bases, invalid_sparse, invalid_based, invalid_int8]
 
 
 def reference_decoder() -> ModuleType:
@@ -48,9 +59,9 @@ def reference_decoder() -> ModuleType:
 def all_cases() -> dict[str, Valid | Invalid]:
     """Give all cases by the path of their file in the folder."""
     cases: dict[str, Valid | Invalid] = {}
-    for module in (valid_plain, valid_bfp, valid_container, valid_int8, valid_csr):
+    for module in VALID:
         cases |= {f"valid/{case.name}.mc": case for case in module.cases()}
-    for other in (invalid_front, invalid_manifest, invalid_rows, invalid_chunks):
+    for other in INVALID:
         cases |= {f"invalid/{case.name}.mc": case for case in other.cases()}
     return cases
 
