@@ -259,7 +259,8 @@ def codes_of(mode: int, streams: Sequence[Stream | None], n: int) -> Codes:
     else:
         codes = np.empty(n, np.uint8)
         kernels.planes_to_bytes([as_plane(stream, n) for stream in streams], codes)
-    if None not in streams and (codes == SIGN).any():
+    # As two's complement that code is the least number of all: nothing is allocated to look for it.
+    if None not in streams and n and int(codes.view(np.int8).min()) == -SIGN:
         raise invalid("a code has a sign and no magnitude")
     return codes
 
