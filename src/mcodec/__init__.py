@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from mcodec.api.diff import DiffReport, diff
     from mcodec.api.handle import File, Task, open
     from mcodec.api.pack import PackReport, pack
+    from mcodec.api.prune import PruneReport, prune
     from mcodec.api.relayout import RelayoutReport, relayout
+    from mcodec.api.schedule import gradual_sparsity
     from mcodec.api.slices import TensorSlice
     from mcodec.api.unpack import UnpackReport, unpack
     from mcodec.api.verify import VerifyReport, verify
@@ -30,6 +32,7 @@ __all__ = [
     "DiffReport",
     "File",
     "PackReport",
+    "PruneReport",
     "RelayoutReport",
     "Task",
     "TensorSlice",
@@ -38,8 +41,10 @@ __all__ = [
     "convert",
     "diff",
     "errors",
+    "gradual_sparsity",
     "open",
     "pack",
+    "prune",
     "relayout",
     "unpack",
     "verify",
@@ -53,13 +58,16 @@ _LAZY: Final = {
     "ConvertReport": "mcodec.api.convert",
     "DiffReport": "mcodec.api.diff",
     "PackReport": "mcodec.api.pack",
+    "PruneReport": "mcodec.api.prune",
     "RelayoutReport": "mcodec.api.relayout",
     "UnpackReport": "mcodec.api.unpack",
     "VerifyReport": "mcodec.api.verify",
     "convert": "mcodec.api.convert",
     "diff": "mcodec.api.diff",
+    "gradual_sparsity": "mcodec.api.schedule",
     "open": "mcodec.api.handle",
     "pack": "mcodec.api.pack",
+    "prune": "mcodec.api.prune",
     "relayout": "mcodec.api.relayout",
     "unpack": "mcodec.api.unpack",
     "verify": "mcodec.api.verify",

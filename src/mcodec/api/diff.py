@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING
 from mcodec.api import carry
 from mcodec.api.compare import Values, compare_pieces
 from mcodec.api.copying import pieces
-from mcodec.api.handle import open as open_container
+from mcodec.api.opening import open_model
 from mcodec.api.progress import Progress, no_progress
-from mcodec.api.sources import open_source
-from mcodec.api.tasksource import TaskSource
 from mcodec.engine import map_ordered, workers
 from mcodec.formats import registry
 
@@ -114,24 +112,14 @@ def diff(
         A side cannot be read.
     """
     with ExitStack() as stack:
-        one = _open(stack, left, tasks[0], keys[0], sandbox)
-        two = _open(stack, right, tasks[1], keys[1], sandbox)
+        one = open_model(stack, left, task=tasks[0], key=keys[0], sandbox=sandbox)
+        two = open_model(stack, right, task=tasks[1], key=keys[1], sandbox=sandbox)
         executor = stack.enter_context(workers(jobs))
         equal, tensors = _tensors(one, two, executor, progress)
         attributes, count, notes = _attributes(one, two)
     return DiffReport(
         os.fspath(left), os.fspath(right), equal, tensors, attributes, count, tuple(notes)
     )
-
-
-def _open(
-    stack: ExitStack, path: str | os.PathLike[str], task: str | None, key: str, sandbox: bool
-) -> TensorSource:
-    if task is not None or registry.is_container(path):
-        return TaskSource(stack.enter_context(open_container(path, jobs=1)).task(task))
-    source = open_source(path, key=key, sandbox=sandbox)
-    stack.callback(source.close)
-    return source
 
 
 def _tensors(

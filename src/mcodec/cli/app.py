@@ -23,6 +23,7 @@ VERBS: Final = {
     "unpack": "Write one task as a model file.",
     "convert": "Write a model file in another format, with nothing lost.",
     "diff": "Say what differs between two models, tensor by tensor.",
+    "prune": "Set the smallest weights of each tensor to zero.",
     "ls": "List the tasks of a file and what they take.",
     "info": "Show tensors, codecs, sizes and measured errors.",
     "verify": "Check hashes and padding; on request digests and sources.",

@@ -12,7 +12,7 @@ from mcodec.cli import options, render
 @click.argument("output", metavar="OUT", type=options.PATH)
 @options.to_option
 @options.key_option
-@click.option("--no-check", is_flag=True, help="Do not read the output back to compare it.")
+@options.no_check_option
 @options.sandbox_option
 @options.jobs_option
 @options.json_option
