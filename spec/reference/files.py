@@ -128,6 +128,9 @@ def check_gaps(run: Run, block: int, decoded: bytes) -> None:
 def decode_run(f: File, index: int, ask: Ask, dither: bool) -> bytes:
     """Check a run against its digest, where all of it is there, and decode it as asked."""
     run = f.runs[index]
+    if f.levels != math.inf:  # section 8
+        planes = f.levels if ask.planes is None else min(f.levels, ask.planes)
+        ask = ask._replace(planes=int(planes))
     head = read_head(f, run)
     under = next_of_pair(f, index) if dither and f.levels == math.inf else None
     under_head = read_head(f, under) if under else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+from vectors.bfp import bfp
 from vectors.cases import Valid, cut_off, valid
 from vectors.family import Family
 from vectors.int8 import craft, int8
@@ -121,6 +122,16 @@ def layout_cases() -> Iterator[Valid]:
     yield valid("int8-progressive", "a progressive file", family, {"planes": 3})
     end = family.draft().level_ends()[4]
     yield cut_off("int8-partial", "the same, cut off behind level 4", family, end)
+    members = [([300], weights("float32", 300, "partial"))]
+    family = Family(layout=PROGRESSIVE, coding="raw")
+    family.task("A", {"codes": int8("float32", members, (1,))})
+    family.tasks[0]["tensors"] += [
+        ["symbols", family.add(bfp("float32", members, (1,), bits=10)), 0],
+        ["planes", family.add(bfp("float32", members, bits=10)), 0],
+    ]
+    end = family.draft().level_ends()[3]
+    text = "three planes of all runs, also of those whose one stream holds more"
+    yield cut_off("int8-partial-bytes", text, family, end)
 
 
 def cases() -> Iterator[Valid]:
