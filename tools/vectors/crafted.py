@@ -32,7 +32,7 @@ def crafted(
     content = bytes(starts(shapes)[-1] * size) if decoded is None else decoded
     blocks = [(mode, streams)]
     return Run(
-        config, dtype, size, shapes, head or [], blocks, lambda *_: content, roles=roles or []
+        config, dtype, size, shapes, head or [], blocks, lambda *_, **__: content, roles=roles or []
     )
 
 

@@ -42,12 +42,12 @@ def delta(lengths: list[bytes], mode: int = 0) -> Run:
 def delta_cases() -> Iterator[Invalid]:
     """Break the streams of a lossless delta."""
     good = b"\0\1\2\3\2"
-    for name, text, lengths in (
+    for name, text, length in (
         ("above", "an L of W + 1", b"\0\1\2\x11\2"),
         ("few", "an L too few", good[:4]),
         ("none", "no L", b""),
     ):
-        yield Invalid(f"delta-length-{name}", BAD, text, alone(delta([lengths]), below()).build())
+        yield Invalid(f"delta-length-{name}", BAD, text, alone(delta([length]), below()).build())
     text = "more L than elements"
     draft = alone(delta([bytes(6)]), below())
     yield Invalid("delta-length-most", "row_length", text, draft.build())

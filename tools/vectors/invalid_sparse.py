@@ -208,7 +208,7 @@ def mode_cases() -> Iterator[Invalid]:
     """Use modes that are not there."""
     bad = "row_invalid"
     for name, text, mode in (
-        ("values", "a mode that the values have not", 1),
+        ("values", "a mode that the values have not", 15),
         ("form", "a form that is not there", 160),
         ("most", "mode 255", 255),
     ):
