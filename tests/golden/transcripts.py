@@ -50,10 +50,26 @@ def write_models(folder: Path) -> None:
         "lost.weight": np.full((3, 3), np.nan, np.float32),
     }
     save_file(flat, folder / "flat.safetensors")
+    _write_family(folder)
     (folder / "notes.txt").write_text("not a model\n")
     (folder / "cut.safetensors").write_bytes((folder / "flat.safetensors").read_bytes()[:-5])
     plan = '[[tensor]]\nmatch = "*:embed.weight"\ncodec = "bfp(bits=6,scope=axis:0)"\n'
     (folder / "plan.toml").write_text(plan)
+
+
+def _write_family(folder: Path) -> None:
+    """Write a network, the same with every weight moved by some bits, and under a mask."""
+    base = {"block.weight": _values((160, 120), 7919), "frozen.weight": _values((130, 130), 31)}
+    # The low bits of weights are of no pattern, as in a trained network.
+    noise = (np.arange(160 * 120, dtype=np.uint32) * 2_654_435_761 >> 12).reshape(160, 120)
+    base["block.weight"] = (base["block.weight"].view(np.uint32) ^ (noise & 0xFFFFF)).view(
+        np.float32
+    )
+    moved = (base["block.weight"].view(np.uint32) + (noise >> 7 & 0xFFF)).view(np.float32)
+    masked = np.where(noise % 10 < 7, base["block.weight"], np.float32(0))
+    save_file(base, folder / "base.safetensors")
+    save_file(base | {"block.weight": moved}, folder / "tuned.safetensors")
+    save_file(base | {"block.weight": masked}, folder / "masked.safetensors")
 
 
 def replay(text: str) -> str:

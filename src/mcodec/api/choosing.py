@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Based = tuple[Codec, tuple[Place, ...]]  # a codec, and what the tensor stands on, one a role
 
-KERAS: Final = ("hdf5", "keras")  # whose kernels have the outputs last
+KERAS: Final = ("hdf5", "keras", "keras_shards")  # whose kernels have the outputs last
 
 
 @dataclass(slots=True)
@@ -88,7 +88,7 @@ def _as_asked(
     first: dict[Place, Place] = {}
     if based:
         models = [model.tensors for model in values.models]
-        first = find_families(models, set(own) - based, based, stored)
+        first = find_families(models, set(own), based, stored)
     for place, codec in own.items():
         tensor = values.spec(place)
         where = f"tensor {names[place[0]]}:{tensor.name}"

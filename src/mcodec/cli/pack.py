@@ -207,7 +207,7 @@ def _table(report: PackReport) -> str:
     share = f", {report.file_bytes / came:.1%} of the arrays" if came else ""
     path = render.printable(report.path)
     lines = [render.table(header, rows)]
-    if report.choices:
+    if any(choice.codec != "float" for choice in report.choices):
         lines += [f"chosen for the smallest {_AIMS[report.optimize]}:", _chosen(report)]
     lines.append(f"{path}: {render.size(report.file_bytes)}{share}, layout {report.layout}")
     return "\n".join(lines)
