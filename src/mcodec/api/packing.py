@@ -16,6 +16,7 @@ from mcodec.api.listing import TaskRow, list_tasks
 from mcodec.api.pairing import find_tensor, pair_tensors
 from mcodec.api.planning import Coding, Options, Place, choose, survey
 from mcodec.api.runs import RunPlan, lay_out
+from mcodec.api.scalenames import scales_of
 from mcodec.api.values import Values
 from mcodec.codec.raw import RawCodec
 from mcodec.container.writer import ContainerWriter
@@ -94,11 +95,12 @@ class Packing:
 
     def code(self, fuse: bool, overrides: Sequence[tuple[int, str, int, str]]) -> None:
         """Choose codecs, survey what needs it, and lay tensors into runs."""
-        items = {
-            (task, index): choose(task, self._names[task], tensor, self._options)
-            for task, model in enumerate(self._tasks)
-            for index, tensor in enumerate(model.tensors)
-        }
+        items: dict[Place, Codec] = {}
+        for task, model in enumerate(self._tasks):
+            scales = scales_of(model.tensors)
+            for index, tensor in enumerate(model.tensors):
+                name = self._names[task]
+                items[task, index] = choose(task, name, tensor, self._options, scales)
         self._check(list(items))
         self._code(items)
         specs = [model.tensors for model in self._models]

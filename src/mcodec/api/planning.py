@@ -17,7 +17,7 @@ from mcodec.errors import CodecConfigError, UsageError
 from mcodec.types import FLOATS, RunSpec, TensorSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from mcodec.api.values import Values
 
@@ -89,18 +89,20 @@ def is_weight(tensor: TensorSpec) -> bool:
     return len(tensor.shape) >= 2 and not _STATE.match(tensor.name)
 
 
-def choose(task: int, name: str, tensor: TensorSpec, options: Options) -> Codec:
+def choose(
+    task: int, name: str, tensor: TensorSpec, options: Options, scales: Collection[str] = ()
+) -> Codec:
     """Return the codec of a tensor: its dtype's lossless one unless something lossy applies.
 
-    Lossy codecs hold for floating weights of two or more dimensions; vectors, integers and training
-    state stay lossless. A plan is followed as written.
+    Lossy codecs hold for floating weights of two or more dimensions; vectors, integers with their
+    `scales` (names of tensors) and training state stay lossless. A plan is followed as written.
     """
     planned = options.plan.codec(name, tensor.name)
     if planned is not None:
         return planned
     if tensor.dtype not in FLOATS:
         return RawCodec()
-    weight = is_weight(tensor)
+    weight = is_weight(tensor) and tensor.name not in scales
     bits = options.bits[task]
     if bits is not None and weight and bits + 1 < FLOATS[tensor.dtype].width:
         return BfpCodec(bits, options.rounding)

@@ -181,3 +181,14 @@ def test_fused_tensors_lie_in_runs_of_one_geometry(tmp_path: Path) -> None:
 def test_codec_configurations_are_stored_once(tmp_path: Path) -> None:
     _, reader = pack(tmp_path, cases.network(1), cases.network(2), bits=8)
     assert sorted(config["id"] for config in reader.manifest.codecs) == ["bfp", "float", "raw"]
+
+
+def test_scales_of_integers_are_never_lossy(tmp_path: Path) -> None:
+    scale = cases.weights(
+        "float32", (1, 64)
+    )  # of an EinsumDense, Keras gives it several dimensions
+    model = {"kernel": np.ones((40, 64), np.int8), "kernel_scale": scale}
+    for options in ({"bits": 4}, {"codec": "bfp(bits=4)"}, {"codec": "int8"}):
+        pack(tmp_path, model, **options)
+        with mcodec.open(tmp_path / "x.mc") as file:
+            assert cases.same_bits(file.task()["kernel_scale"], scale)
