@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
     from mcodec.codec.base import Bases, Coded, Stream
     from mcodec.codec.exponents import Exponents
-    from mcodec.codec.magnitudes import Plane
     from mcodec.types import CodedStream, TensorSpec
 
 MAX_BITS: Final = 24
@@ -287,7 +286,9 @@ class BfpCodec(Codec):
         width, midpoint = self.bits, self._midpoint(view, count)
         planes = [None] if view.planes == 0 else planes[:count]
         if view.dither and partner is not None:
-            planes = planes + _noise(partner, n, MAX_BITS - self.bits)
+            from mcodec.codec import bfp_modes
+
+            planes = planes + bfp_modes.noise(partner, n, MAX_BITS - self.bits)
             width, midpoint = len(planes), False
         bits = patterns(out)
         if len(run.shapes) > 1:
@@ -313,11 +314,3 @@ class BfpCodec(Codec):
         if view.midpoint is not None:
             return view.midpoint
         return self.reconstruct == "mid" if count == self.bits else True
-
-
-def _noise(partner: Partner, n: int, room: int) -> list[Plane]:
-    """Return the top planes of the next task of the pair, as many as fit below ours."""
-    codec = partner.codec
-    assert isinstance(codec, BfpCodec)  # runs of a pair have one codec id
-    streams = partner.streams[codec.first_magnitude :]
-    return magnitude_planes(partner.mode, streams, codec.bits, n)[:room]

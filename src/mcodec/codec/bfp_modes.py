@@ -1,4 +1,4 @@
-"""A block of block floating point from one mode to the other; its integers stay as they are."""
+"""Blocks of block floating point as others need them: in the other mode, or as a dither."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mcodec.codec import coder
 from mcodec.codec.base import as_bytes
+from mcodec.codec.bfp import BfpCodec
 from mcodec.codec.magnitudes import (
     PLANES,
     SYMBOL_BITS,
@@ -17,7 +18,8 @@ from mcodec.codec.magnitudes import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mcodec.codec.bfp import BfpCodec
+    from mcodec.codec.base import Partner
+    from mcodec.codec.magnitudes import Plane
     from mcodec.types import CodedStream, RunSpec
 
 
@@ -56,3 +58,11 @@ def with_symbols(
     if symbols is None:
         return PLANES, list(coded)
     return SYMBOLS, [*coded[:first], symbols, *magnitudes[SYMBOL_BITS:]]
+
+
+def noise(partner: Partner, n: int, room: int) -> list[Plane]:
+    """Return the top planes of the next task of the pair, as many as fit below ours."""
+    codec = partner.codec
+    assert isinstance(codec, BfpCodec)  # runs of a pair have one codec id
+    streams = partner.streams[codec.first_magnitude :]
+    return magnitude_planes(partner.mode, streams, codec.bits, n)[:room]
