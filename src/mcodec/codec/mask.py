@@ -196,11 +196,6 @@ def zeros(values: NDArray[Any], base: NDArray[Any]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def fits(values: NDArray[Any], base: NDArray[Any]) -> str | None:
-    """Return the first of `zeros`, or None: the choice for an array of one block."""
-    return next(iter(zeros(values, base)), None)
-
-
 def _seen(owners: NDArray[np.uint8], owner: int) -> NDArray[np.uint8]:
     """Return the mask of what a task sees."""
     import numpy as np
