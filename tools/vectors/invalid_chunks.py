@@ -76,6 +76,17 @@ def stream_cases() -> Iterator[Invalid]:
             f"stream-exponent-{dtype}", bad, text, stored(draft, first, bytes([0, value]))
         )
 
+    for dtype, mode, value in (("float16", 1, 128), ("bfloat16", 15, 240), ("float32", 15, 240)):
+        family = Family(coding="raw", share=False)
+        run = float_(dtype, [([2], [0, 0])], modes=(mode,))
+        draft = family.task("A", {"w": run}).draft()
+        yield Invalid(
+            f"stream-symbol-{dtype}",
+            bad,
+            "a symbol that stands for an exponent above its field",
+            stored(draft, 1, bytes([0, value])),
+        )
+
 
 def bfp_stream_cases() -> Iterator[Invalid]:
     """Break streams of bfp."""

@@ -75,6 +75,15 @@ def row_cases() -> Iterator[Invalid]:
     yield Invalid("row-mode-head", bad, "a head chunk of mode 1", with_row(draft, 0, mode=1))
     yield Invalid("row-mode-two", bad, "two modes in a block", with_row(blocks(), 4, mode=1))
     yield Invalid("row-mode-2", bad, "bfp has modes 0 and 1", with_row(blocks(), 1, mode=2))
+    for dtype, keep, mode, text in (
+        ("float16", None, 2, "float16 has one mode of symbols"),
+        ("float64", None, 1, "float64 has no mode of symbols"),
+        ("float32", 10, 1, "symbols need two mantissa bits"),
+        ("bfloat16", None, 16, "bfloat16 has 15 modes of symbols"),
+    ):
+        family = Family(coding="raw").task("A", {"w": float_(dtype, [([2], [0, 0])], keep)})
+        made = with_row(family.draft(), 0, mode=mode)
+        yield Invalid(f"row-mode-{dtype}", bad, text, made)
     draft = Family(coding="raw").task("A", {"w": float_("float32", [([11], PATTERNS)])}).draft()
     shared = draft.chunks[0]
     draft.chunks[0] = replace(shared, coder=ZSTD, stored=hand_frame(shared.stored))

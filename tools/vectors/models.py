@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import functools
+import itertools
 import math
 import struct
 from dataclasses import dataclass, field
@@ -153,18 +154,22 @@ def raw(dtype: str, itemsize: int, members: list[tuple[list[int], bytes]]) -> Ru
     return Run({"id": "raw"}, dtype, itemsize, shapes, [], blocks, lambda *_: whole)
 
 
-def float_block(dtype: str, u: Patterns, kept: int) -> list[Stream]:
-    """Cut the kept patterns of a block into fields."""
+def float_block(dtype: str, u: Patterns, kept: int, mode: int = 0) -> list[Stream]:
+    """Cut the kept patterns of a block into fields, or symbols and the rest of the fields."""
     width, x = FLOATS[dtype]
     y = width - 1 - x
     sign = Stream("sign", plane(u, width - 1))
     field = [(v >> y) & ((1 << x) - 1) for v in u]
-    if dtype == "float64":
+    below = range(y - 1, y - kept - 1, -1)
+    if mode:
+        tops = [(v >> (y - 2)) & ((4 << x) - 1) for v in u]
+        exponent = [Stream("symbols", bytes(t and t - 4 * 14 * (mode - 1) for t in tops))]
+        below = below[2:]
+    elif dtype == "float64":
         high = Stream("exponent.1", bytes(e >> 8 for e in field))
         exponent = [high, Stream("exponent.0", bytes(e & 255 for e in field))]
     else:
         exponent = [Stream("exponent", bytes(field))]
-    below = range(y - 1, y - kept - 1, -1)
     return [sign, *exponent, *(Stream(f"mantissa.{k}", plane(u, k), y - k) for k in below)]
 
 
@@ -179,13 +184,16 @@ def float_derived(u: int, dtype: str, planes: int, mid: bool, held: bool) -> int
     return top | 1 << (y - planes - 1) if mid and not ones and not zero else top
 
 
-def float_(dtype: str, members: Members, keep: int | None = None) -> Run:
-    """Code the fields of floating-point numbers."""
+def float_(
+    dtype: str, members: Members, keep: int | None = None, modes: tuple[int, ...] = (0,)
+) -> Run:
+    """Code the fields of floating-point numbers; `modes` are those of the blocks, in turn."""
     width, x = FLOATS[dtype]
     bits = width if keep is None else keep
     kept = max(0, bits - 1 - x)
     u = [v >> (width - bits) << (width - bits) for v in spread(members)]
-    blocks = [(0, float_block(dtype, u[i : i + 2**18], kept)) for i in range(0, len(u), 2**18)]
+    starting = zip(range(0, len(u), 2**18), itertools.cycle(modes))
+    blocks = [(m, float_block(dtype, u[i : i + 2**18], kept, m)) for i, m in starting]
 
     def decode(
         planes: int | None = None, mid: bool | None = None, below: object = None, held: bool = False

@@ -7,6 +7,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from vectors.cases import Valid, valid
+from vectors.csr import csr, gaps
 from vectors.family import Family
 from vectors.models import FLOATS, float_, pattern_of, raw
 
@@ -144,7 +145,51 @@ def float_cases() -> Iterator[Valid]:
     yield valid("float-blocks", "a run of two blocks", family, {"planes": 1})
 
 
+def window(dtype: str, mode: int) -> list[int]:
+    """Patterns that a mode of symbols holds: zeros, the ends of its window, some between."""
+    width, x = FLOATS[dtype]
+    y, first = width - 1 - x, 14 * (mode - 1)
+    last = min(4 * first + 255, (4 << x) - 1)
+    generator = random.Random(f"{dtype} {mode}")
+    tops = [0, 4 * first + 1, last, *(generator.randint(4 * first + 1, last) for _ in range(26))]
+    low = [0, (1 << (y - 2)) - 1, *(generator.getrandbits(y - 2) for _ in range(27))]
+    signs = [generator.getrandbits(1) << (width - 1) for _ in range(29)]
+    return [s | t << (y - 2) | v for s, t, v in zip(signs, tops, low, strict=True)]
+
+
+def symbol_cases() -> Iterator[Valid]:
+    """Cases of `float` in its modes of symbols."""
+    for dtype, last in (("float16", 1), ("bfloat16", 15), ("float32", 15)):
+        family, tensors = Family(), {}
+        for mode in range(1, last + 1):
+            patterns = window(dtype, mode)
+            run = float_(dtype, [([29], patterns), ([2], patterns[1:3])], modes=(mode,))
+            tensors[f"mode {mode}"] = (family.add(run), 0)
+        asks = [{"planes": k, "mid": mid} for k in (0, 1, 2, 3) for mid in (None, True)]
+        text = "exponents and two mantissa bits as symbols: both ends of the window of each mode"
+        yield valid(f"float-{dtype}-symbols", text, family.task("A", tensors), *asks)
+        x = FLOATS[dtype][1]
+        family, tensors = Family(), {}
+        for keep in (x + 3, x + 4):
+            run = float_(dtype, [([29], window(dtype, last))], keep, (last,))
+            tensors[f"keep {keep}"] = (family.add(run), 0)
+        text = "symbols where fewer bits are kept"
+        yield valid(f"float-{dtype}-symbols-keep", text, family.task("A", tensors), {"planes": 1})
+    run = float_("float16", [([65536], list(range(65536)))], modes=(1,))
+    yield valid("float-float16-symbols-all", "every pattern", Family().task("A", {"w": run}))
+    generator = random.Random("symbol blocks")
+    patterns = [generator.randrange(100, 4 * 63) << 14 for _ in range(64)] * 4100
+    run = float_("float16", [([len(patterns)], [p & 0x7FFF for p in patterns])], modes=(1, 0))
+    text = "a run of two blocks, the first in symbols"
+    yield valid("float-symbols-blocks", text, Family().task("A", {"w": run}), {"planes": 1})
+    members = [([29], window("float32", 6)), ([9], [0] * 9)]
+    run = csr(float_("float32", members, modes=(6,)), members, (gaps(0),))
+    text = "the values of csr in symbols"
+    yield valid("csr-float-symbols", text, Family().task("A", {"w": run}), {"planes": 1})
+
+
 def cases() -> Iterator[Valid]:
     """All cases of this module."""
     yield from raw_cases()
     yield from float_cases()
+    yield from symbol_cases()

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from reference.runs import Part
 
 
+SYMBOLS = {"float16": 1, "bfloat16": 15, "float32": 15}  # the last mode of symbols
+
+
 class Float(Codec):
+    modes = tuple(range(16))
+
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(config, "keep")
         self.keep: int | None = config.get("keep")
@@ -31,8 +36,12 @@ class Float(Codec):
 
     def block(self, run: Run, n: int, mode: int) -> list[Stream]:
         _, y, kept = self.sizes(run)
+        sound = mode == 0 or (mode <= SYMBOLS.get(run.dtype, 0) and kept >= 2)
+        need(sound, "row_invalid", f"mode {mode} of {run.dtype}")
         names = ["exponent.1", "exponent.0"] if run.dtype == "float64" else ["exponent"]
         planes = range(y - 1, y - kept - 1, -1)
+        if mode:
+            names, planes = ["symbols"], planes[2:]
         return [
             Stream("sign", -(-n // 8)),
             *(Stream(name, n) for name in names),
@@ -42,14 +51,18 @@ class Float(Codec):
     def parse(self, part: Part) -> Any:
         n, streams = part.n, part.streams
         x, y, kept = self.sizes(part.run)
-        if part.run.dtype == "float64":
+        mantissas, first = [0] * n, 0
+        if part.mode:
+            tops = [s and s + 4 * 14 * (part.mode - 1) for s in streams["symbols"]]
+            exponents = [t >> 2 for t in tops]
+            mantissas, first = [(t & 3) << (y - 2) for t in tops], 2
+        elif part.run.dtype == "float64":
             high, low = streams["exponent.1"], streams["exponent.0"]
             exponents = [h << 8 | e for h, e in zip(high, low, strict=True)]
         else:
             exponents = list(streams["exponent"])
         need(max(exponents, default=0) < 1 << x, "stream_invalid", "bits above the exponent field")
-        mantissas = [0] * n
-        held = add_planes(mantissas, streams, y - 1, y - kept)
+        held = first + add_planes(mantissas, streams, y - 1 - first, y - kept)
         return plane(streams["sign"], n), exponents, mantissas, held
 
     def decode(self, run: Run, fields: Any, ask: Ask) -> bytes:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Kinds of stream -> the zstd levels that are tried (0: `frames.ENTROPY`).
 PLANE: Final = (1,)
+ENTROPY: Final = (0,)
 SYMBOLS: Final = (0, 1)
 BYTES: Final = (3,)
 TEXT: Final = (9,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from mcodec.codec import float_symbols
 from mcodec.codec.base import (
     CANONICAL,
     FLOAT_DTYPES,
@@ -30,13 +31,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import Bases, Stream
+    from mcodec.codec.base import Bases, Coded, Stream
     from mcodec.types import CodedStream
 
 
 @dataclass(frozen=True, slots=True)
 class FloatCodec(Codec):
-    """Sign plane, exponent bytes, mantissa planes.
+    """Sign plane, exponent bytes, mantissa planes; or bytes of an exponent and two bits.
 
     Parameters
     ----------
@@ -77,21 +78,26 @@ class FloatCodec(Codec):
         return max(0, (self.keep or form.width) - 1 - form.exponent)
 
     def block_streams(self, run: RunSpec, block: int, mode: int) -> tuple[StreamSpec, ...] | None:
-        """Return sign, exponent and mantissa planes from the top down."""
-        if mode:
-            return None
+        """Return sign, exponent and mantissa planes from the top down, or symbols for some."""
         start, stop = run.span(block)
         n = stop - start
         length = plane_bytes(n)
         form = FLOATS[run.dtype]
-        exponents = ("exponent",) if form.exponent <= 8 else ("exponent.1", "exponent.0")
+        kept = self._mantissa(form)
+        names: tuple[str, ...] = ("exponent",)
         top = form.mantissa - 1
+        if mode:
+            if not float_symbols.has_mode(run.dtype, mode, kept):
+                return None
+            names, top = ("symbols",), top - float_symbols.BITS
+        elif form.exponent > 8:
+            names = ("exponent.1", "exponent.0")
         return (
             StreamSpec("sign", length),
-            *(StreamSpec(name, n) for name in exponents),
+            *(StreamSpec(name, n) for name in names),
             *(
                 StreamSpec(f"mantissa.{k}", length, form.mantissa - k)
-                for k in range(top, top - self._mantissa(form), -1)
+                for k in range(top, form.mantissa - 1 - kept, -1)
             ),
         )
 
@@ -120,11 +126,32 @@ class FloatCodec(Codec):
         exponents = [np.empty(n, np.uint8) for _ in range(1 if form.exponent <= 8 else 2)]
         planes = empty_planes(self._mantissa(form), n)
         kernels.split_float(run.dtype, bits, sign, exponents, planes)
-        return 0, [
+        top = min(float_symbols.BITS, len(planes)) if len(exponents) == 1 else 0
+        mode = 0
+        if len(exponents) == 1:
+            mode, coded = float_symbols.code_top(
+                run.dtype, exponents[0], planes[:top], planes_only=planes_only
+            )
+        else:
+            coded = [coder.code(stream, coder.SYMBOLS) for stream in exponents]
+        return mode, [
             coder.code(sign, coder.PLANE),
-            *(coder.code(stream, coder.SYMBOLS) for stream in exponents),
-            *(coder.code(plane, coder.PLANE) for plane in planes),
+            *coded,
+            *(coder.code(plane, coder.PLANE) for plane in planes[top:]),
         ]
+
+    def recode(self, run: RunSpec, block: int, coded: Coded, *, planes_only: bool) -> Coded:
+        """Change between fields and symbols; the pattern stays as it is."""
+        mode, streams = coded
+        form = FLOATS[run.dtype]
+        if planes_only == (mode == 0) or form.exponent > 8:
+            return coded
+        start, stop = run.span(block)
+        end = 2 if mode else 2 + min(float_symbols.BITS, self._mantissa(form))
+        mode, top = float_symbols.recode_top(
+            run.dtype, mode, streams[1:end], stop - start, planes_only=planes_only
+        )
+        return mode, [streams[0], *top, *streams[end:]]
 
     def decode(
         self,
@@ -143,6 +170,9 @@ class FloatCodec(Codec):
 
         form = FLOATS[run.dtype]
         n = out.size
+        if mode:
+            fields = float_symbols.separate(run.dtype, mode, streams[1], n)
+            streams = [streams[0], *fields, *streams[2:]]
         first = 2 if form.exponent <= 8 else 3
         exponents = [_exponent(stream, form, i) for i, stream in enumerate(streams[1:first])]
         stored = self._mantissa(form)

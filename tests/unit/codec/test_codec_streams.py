@@ -71,7 +71,7 @@ def test_the_worked_example_of_float() -> None:
     specs = codec.block_streams(run, 0, 0) or ()
     assert [spec.name for spec in specs[:3]] == ["sign", "exponent", "mantissa.22"]
     assert [spec.level for spec in specs] == [0, 0, *range(1, 24)]
-    assert codec.block_streams(run, 0, 1) is None
+    assert codec.block_streams(run, 0, 16) is None
 
 
 def test_the_worked_example_of_bfp() -> None:

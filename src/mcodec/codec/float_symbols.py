@@ -1,0 +1,139 @@
+"""Exponents and the first two mantissa bits of floats as one byte (spec/codecs/float.md).
+
+One Huffman code for both is nearer to their entropy than a code for exponents beside two planes:
+codes of whole bits waste less on more symbols, and within one exponent small numbers are more
+frequent than large ones, which the exponent alone does not say (docs/adr/0014).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from mcodec.codec.base import as_bytes, empty_planes, invalid
+from mcodec.types import FILL, FLOATS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mcodec.codec.base import Stream
+    from mcodec.types import CodedStream
+
+    Bytes = NDArray[np.uint8]
+
+BITS: Final = 2  # mantissa bits in a symbol
+_MODES: Final = {"float16": 1, "bfloat16": 15, "float32": 15}
+_STEP: Final = 14  # exponents from one mode's window to the next
+_LAST: Final = (1 << 8 - BITS) - 1  # of a window, counted from its first exponent
+
+
+def has_mode(dtype: str, mode: int, mantissa: int) -> bool:
+    """Whether a dtype of which so many mantissa bits are kept has this mode of symbols."""
+    return mantissa >= BITS and 1 <= mode <= _MODES.get(dtype, 0)
+
+
+def code_top(
+    dtype: str, exponent: Bytes, planes: Sequence[Bytes], *, planes_only: bool
+) -> tuple[int, list[CodedStream]]:
+    """Code the exponents of a block, and its first two planes where they are kept.
+
+    Parameters
+    ----------
+    dtype
+        One with exponents of a byte.
+    exponent
+        Biased, shape (n,).
+    planes
+        Mantissa planes from the top down: the first `BITS`, or all if there are fewer.
+    planes_only
+        Stay in mode 0.
+
+    Returns
+    -------
+    The mode, and the streams: exponents and planes, or symbols.
+    """
+    from mcodec.codec import coder
+
+    coded = [coder.code(plane, coder.PLANE) for plane in planes]
+    fields = coder.code(exponent, coder.ENTROPY)
+    if fields.coder == FILL:
+        return 0, [fields, *coded]
+    if len(planes) == BITS and not planes_only:
+        mode, symbols = _join(dtype, exponent, planes)
+        if symbols is not None:
+            joined = coder.code(symbols, coder.PLANE)
+            if len(joined.data) < coder.stored([fields, *coded]):
+                return mode, [joined]
+    # where rows repeat a search for them is worth its time
+    searched = coder.code(exponent, coder.PLANE)
+    return 0, [min(fields, searched, key=lambda stream: len(stream.data)), *coded]
+
+
+def _join(dtype: str, exponent: Bytes, planes: Sequence[Bytes]) -> tuple[int, Bytes | None]:
+    """Return the mode and symbols of a block, or None if no window holds its exponents."""
+    import numpy as np
+
+    from mcodec.codec import kernels
+
+    above = int(exponent.max(initial=0)) - _LAST
+    mode = 1 + max(0, -(-above // _STEP))
+    first = _STEP * (mode - 1)
+    mantissa = np.empty_like(exponent)
+    kernels.planes_to_bytes(planes, mantissa)
+    symbols = exponent - np.uint8(first)
+    symbols <<= np.uint8(BITS)
+    symbols |= mantissa
+    if first and int(exponent.min(initial=255)) <= first:
+        # The first exponent of a window would need the symbol 0, which is zero's own.
+        below = exponent <= first
+        if exponent[below].any() or mantissa[below].any():
+            return 0, None
+        symbols[below] = 0
+    return mode, symbols
+
+
+def recode_top(
+    dtype: str, mode: int, streams: Sequence[CodedStream], n: int, *, planes_only: bool
+) -> tuple[int, list[CodedStream]]:
+    """Code anew what `code_top` coded, as it would with this `planes_only`.
+
+    Raises
+    ------
+    FormatError
+        A stream is damaged.
+    """
+    from mcodec.codec import coder
+
+    decoded: Sequence[Stream] = [coder.decode(stream) for stream in streams]
+    if mode:
+        decoded = separate(dtype, mode, decoded[0], n)
+    exponent, *planes = (as_bytes(stream) for stream in decoded)
+    return code_top(dtype, exponent, planes, planes_only=planes_only)
+
+
+def separate(dtype: str, mode: int, stream: Stream | None, n: int) -> list[Stream]:
+    """Return the exponents and the two planes of the symbols of a block of n elements.
+
+    Raises
+    ------
+    FormatError
+        ``stream_invalid``: a symbol stands for an exponent that the dtype does not have.
+    """
+    import numpy as np
+
+    from mcodec.codec import kernels
+
+    symbols = as_bytes(stream)
+    first = _STEP * (mode - 1)
+    most = (1 << FLOATS[dtype].exponent) - 1 - first
+    if most < _LAST and int(symbols.max(initial=0)) >> BITS > most:
+        raise invalid("a symbol stands for an exponent wider than its field")
+    exponent = symbols >> np.uint8(BITS)
+    if first:
+        exponent += np.uint8(first)
+        exponent *= symbols != 0  # in one pass each; an index of zeros takes ten times as long
+    planes = empty_planes(BITS, n)
+    kernels.bytes_to_planes(symbols, planes)
+    return [exponent.data, *(plane.data for plane in planes)]
