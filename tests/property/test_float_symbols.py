@@ -123,7 +123,13 @@ def test_weights_become_symbols(dtype: str) -> None:
 def test_what_no_window_holds_stays_fields() -> None:
     weights = cases.weights("float32", (60_000,), scale=1.0)
     weights[:2] = 1.5, 8.0  # exponent 130: mode 6, whose window begins at 70
-    for small, mode in ((2.0**-60, 0), (2.0**-57, 0), (2.0**-56, 6), (2.0**-149, 0), (0.0, 6)):
+    for small, mode in (
+        (2.0**-60, 0),
+        (2.0**-57, 0),
+        (2.0**-56, 6),
+        (2.0**-127, 0),
+        (2.0**-149, 6),
+    ):
         weights[9] = small
         assert encode(FloatCodec(), weights, planes_only=False)[1][0] == mode, small
 
