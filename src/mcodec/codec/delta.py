@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from mcodec.codec.base import (
@@ -117,12 +118,7 @@ class DeltaCodec(Codec):
         if mode not in _MODES:
             return None
         start, stop = run.span(block)
-        most = plane_bytes(stop - start)
-        names = [f"low.{k}" for k in range(FLOATS[run.dtype].width - 2, -1, -1)]
-        return (
-            *(StreamSpec(f"length.{i}", stop - start, variable=True) for i in range(1 << mode)),
-            *(StreamSpec(name, most, variable=True, counted=True) for name in [*names, "sign"]),
-        )
+        return _lossless_streams(FLOATS[run.dtype].width, stop - start, mode)
 
     def counted_streams(
         self, run: RunSpec, block: int, mode: int, streams: Sequence[Stream | None]
@@ -255,3 +251,14 @@ def _residual(dtype: str, values: NDArray[Any], base: NDArray[Any]) -> NDArray[n
     residual = np.empty(values.size, np.float64)
     kernels.subtract_base(dtype, patterns(base), patterns(values), residual)
     return residual
+
+
+@lru_cache(maxsize=32)  # a reader asks chunk by chunk, and there are up to 80 streams
+def _lossless_streams(width: int, n: int, mode: int) -> tuple[StreamSpec, ...]:
+    """Return the streams of a block of n elements."""
+    names = [*(f"low.{k}" for k in range(width - 2, -1, -1)), "sign"]
+    most = plane_bytes(n)
+    return (
+        *(StreamSpec(f"length.{i}", n, variable=True) for i in range(1 << mode)),
+        *(StreamSpec(name, most, variable=True, counted=True) for name in names),
+    )

@@ -25,7 +25,7 @@ def subtract_base(
     base, values
         Patterns, shape (n,).
     out
-        Written: float64(values) - float64(base), shape (n,); not finite where one of them is not.
+        Written: float64(values) - float64(base), shape (n,); NaN where one is not finite.
     """
     reference.subtract_base(dtype, base, values, out)
 

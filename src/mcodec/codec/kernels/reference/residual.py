@@ -25,8 +25,9 @@ def subtract_base(
     check_format(dtype, values, "values")
     check_size(values, base.size, "values")
     check_size(out, base.size, "out")
-    with np.errstate(invalid="ignore"):  # inf - inf is the NaN that it is
+    with np.errstate(invalid="ignore"):  # inf - inf
         np.subtract(to_float64(dtype, values), to_float64(dtype, base), out=out)
+    out[~np.isfinite(out)] = np.nan
 
 
 def add_residual(
