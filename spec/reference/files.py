@@ -82,7 +82,7 @@ def read_head(f: File, run: Run) -> dict[str, bytes]:
 def read_part(f: File, run: Run, head: dict[str, bytes], block: int) -> Part:
     """A block's streams, and what it stands on."""
     start, n = run.extent(block)
-    placed = run.blocks[block]
+    placed = [] if run.rowless else run.blocks[block]
     mode = placed[0][0].mode if placed else 0
     bases = [base_of(f, run, role, start, n) for role in run.roles]
     part = Part(run, block, mode, range(start, start + n), bases, dict(head))
@@ -136,7 +136,7 @@ def decode_run(f: File, index: int, ask: Ask, dither: bool) -> bytes:
     under_head = read_head(f, under) if under else {}
     last = max((s.level for b in run.blocks for _, held in b for s in held), default=0)
     digest, result = blake3(), []
-    for block in range(len(run.blocks)):
+    for block in range(run.block_count):
         fields = run.codec.parse(read_part(f, run, head, block))
         canonical = run.codec.decode(run, fields, Ask())
         digest.update(canonical)

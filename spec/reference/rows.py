@@ -85,9 +85,9 @@ def read_rows(data: bytes, h: Header, runs: list[Run]) -> list[tuple[int, int]]:
     for run in runs:
         if run.codec.streams_of(run, None, 0):
             run.head = cover(rows, run, None, h.file_length)
-        for block in range(-(-run.count // run.block)):
-            some = run.codec.streams_of(run, block, 0)
-            run.blocks.append(cover(rows, run, block, h.file_length) if some else [])
+        run.rowless = run.count == 0 or not run.codec.streams_of(run, 0, 0)
+        for block in range(0 if run.rowless else run.block_count):
+            run.blocks.append(cover(rows, run, block, h.file_length))
         for row, _ in itertools.chain(run.head, *run.blocks):
             if row.stored:
                 spans.append((row.offset, row.offset + row.stored))

@@ -73,6 +73,7 @@ class Run:
     count: int = 0  # N
     head: list[Placed] = field(default_factory=list)
     blocks: list[list[Placed]] = field(default_factory=list)
+    rowless: bool = False  # its blocks have no streams, and `blocks` no items
 
     def __post_init__(self) -> None:
         for shape in self.shapes:
@@ -83,6 +84,10 @@ class Run:
     def block(self) -> int:  # B
         big = max(0, (self.itemsize - 1).bit_length() - 8)  # from 256 bytes an element on
         return 1 << (18 - big)
+
+    @property
+    def block_count(self) -> int:
+        return -(-self.count // self.block)
 
     def extent(self, block: int) -> tuple[int, int]:
         """Where a block starts, and its elements n."""

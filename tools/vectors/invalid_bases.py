@@ -164,7 +164,7 @@ def place_cases() -> Iterator[Invalid]:
 
 
 def decoded_cases() -> Iterator[Invalid]:
-    """Break the budget (rule 12), and cut a file off (section 8)."""
+    """Break the budget (rule 12), claim much without rows, and cut a file off (section 8)."""
     family, count, block = Family(), 520, 2**18
     shapes = [[1], [2 * block - 16], [1]]  # the last one lies in the second block
     family.add(raw("float64", 8, [(shape, bytes(8 * shape[0])) for shape in shapes]))
@@ -174,6 +174,17 @@ def decoded_cases() -> Iterator[Invalid]:
     draft = family.task("A", {"w": run}).draft()
     text = "a few elements on 520 blocks of 2 MiB: two blocks in turn count each time"
     yield Invalid("bases-decoded", "decoded_too_large", text, draft.build())
+    config = {"id": "mask", "owner": 1}
+    run = crafted(config, "float32", [[0]], [], roles=[[(1, 0)], [(2, 0)]])
+    below = [raw("float32", 4, [([0], b"")]), raw("uint8", 1, [([0], b"")])]
+    family = Family()
+    for other in (run, *below):
+        family.add(other)
+    draft = family.draft()
+    for item in draft.manifest["runs"]:
+        item[2] = [[2**40]]
+    text = "2^22 blocks without rows, whose base comes later and has none"
+    yield Invalid("bases-claimed", "row_order", text, draft.build())
     draft = stack(PROGRESSIVE)
     whole = draft.build()
     text = "a run with bases in a progressive file that is cut off"

@@ -104,12 +104,17 @@ class RowTable:
         self._packed = packed
         self._bases = array("Q")  # run -> index into _starts of its head
         self._starts = array("L")  # first row of each head and block, and one past the last
+        self._rowless: set[int] = set()  # runs whose blocks have no streams
         claims: list[int] = []
         index = 0
         for run, spec in enumerate(checked.runs):
             self._bases.append(len(self._starts))
-            codec = checked.codec(run)
-            for block in range(-1, spec.blocks):
+            codec, blocks = checked.codec(run), spec.blocks
+            if blocks and codec.roles(spec.dtype) and not codec.block_streams(spec, 0, 0):
+                # Nothing in the file bounds their number yet: no work and no memory for each.
+                self._rowless.add(run)
+                blocks = 0
+            for block in range(-1, blocks):
                 self._starts.append(index)
                 index = self._walk(index, codec, spec, block, header, claims)
         self._starts.append(index)
@@ -123,6 +128,8 @@ class RowTable:
 
     def rows(self, run: int, block: int) -> Iterator[Row]:
         """Yield the rows of a block, or of the head with block -1."""
+        if block >= 0 and run in self._rowless:
+            return iter(())
         at = self._bases[run] + block + 1
         return map(self.get, range(self._starts[at], self._starts[at + 1]))
 
@@ -136,11 +143,12 @@ class RowTable:
         claims: list[int],
     ) -> int:
         """Check the rows of one block from row `index` on, and return the next row's index."""
+        streams: tuple[StreamSpec, ...] | None = None
         covered, mode = 0, 0
-        streams: tuple[StreamSpec, ...] | None
-        streams = codec.head_streams(spec) if block < 0 else codec.block_streams(spec, block, 0)
-        if not streams:  # then no row stands for it
-            return index
+        if block < 0:
+            streams = codec.head_streams(spec)
+            if not streams:
+                return index
         while streams is None or covered < len(streams):
             if index >= header.row_count:
                 raise _refuse("row_order", index, "rows are missing")
@@ -148,7 +156,7 @@ class RowTable:
             _check_row(index, row)
             if row.first != covered:
                 raise _refuse("row_order", index, f"stream {row.first} where {covered} was due")
-            if not covered and block >= 0 and row.mode:
+            if streams is None:
                 mode = row.mode
                 streams = codec.block_streams(spec, block, mode)
             covered += row.streams
