@@ -24,7 +24,7 @@ _MOST_LOW: Final = 8
 _ESCAPE: Final = 255
 # Bits of the mean gap that are left to the high parts, which are entropy-coded; the rest is low
 # bits. Few suit short streams, whose tables weigh most; more come closer to the entropy.
-_HIGH_BITS: Final = (2, 4, 6)
+_HIGH_BITS: Final = (2, 4, 7)
 
 
 def specs(form: int, n: int, count: int | None = None) -> tuple[StreamSpec, ...] | None:
