@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mcodec.api.handle import File, Task, open
     from mcodec.api.pack import PackReport, pack
     from mcodec.api.prune import PruneReport, prune
+    from mcodec.api.quantize import QuantizeReport, quantize
     from mcodec.api.relayout import RelayoutReport, relayout
     from mcodec.api.schedule import gradual_sparsity
     from mcodec.api.slices import TensorSlice
@@ -33,6 +34,7 @@ __all__ = [
     "File",
     "PackReport",
     "PruneReport",
+    "QuantizeReport",
     "RelayoutReport",
     "Task",
     "TensorSlice",
@@ -45,6 +47,7 @@ __all__ = [
     "open",
     "pack",
     "prune",
+    "quantize",
     "relayout",
     "unpack",
     "verify",
@@ -59,6 +62,7 @@ _LAZY: Final = {
     "DiffReport": "mcodec.api.diff",
     "PackReport": "mcodec.api.pack",
     "PruneReport": "mcodec.api.prune",
+    "QuantizeReport": "mcodec.api.quantize",
     "RelayoutReport": "mcodec.api.relayout",
     "UnpackReport": "mcodec.api.unpack",
     "VerifyReport": "mcodec.api.verify",
@@ -68,6 +72,7 @@ _LAZY: Final = {
     "open": "mcodec.api.handle",
     "pack": "mcodec.api.pack",
     "prune": "mcodec.api.prune",
+    "quantize": "mcodec.api.quantize",
     "relayout": "mcodec.api.relayout",
     "unpack": "mcodec.api.unpack",
     "verify": "mcodec.api.verify",

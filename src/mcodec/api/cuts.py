@@ -55,7 +55,7 @@ class Cut:
         start
             The place of the first of them.
         """
-        bits, sizes = _magnitudes(values)
+        bits, sizes = magnitudes_of(values)
         gone = sizes < self.pattern
         ties = max(0, self.until - start)
         gone[:ties] |= sizes[:ties] == self.pattern
@@ -162,10 +162,16 @@ def _changed() -> InputOutputError:
 
 def _blocks(source: TensorSource, index: int) -> Iterator[NDArray[Any]]:
     for values in blocks_of(source, index, BLOCK):
-        yield _magnitudes(values)[1]
+        yield magnitudes_of(values)[1]
 
 
-def _magnitudes(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the patterns of floats, as a view, and the patterns without their signs."""
+def magnitudes_of(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the patterns of floats, as a view, and the patterns without their signs.
+
+    Parameters
+    ----------
+    values
+        One-dimensional, of a float dtype.
+    """
     bits = values.view(f"<u{values.dtype.itemsize}")
     return bits, bits & bits.dtype.type((1 << 8 * bits.dtype.itemsize - 1) - 1)

@@ -6,11 +6,13 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mcodec.api import target
+from mcodec.api import carry, target
+from mcodec.api.integersource import check_format
 from mcodec.api.packing import Packing
 from mcodec.api.sources import ArraySource, check_names, default_name
 from mcodec.api.tasksource import TaskSource
 from mcodec.api.writing import write_model
+from mcodec.errors import UsageError
 from mcodec.outputs import check_output
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 CONTAINER: Final = "mc"
 _SUFFIX: Final = ".mc"
+_ARRAYS_ONLY: Final = (None, "safetensors", "npz", "npy")  # formats of nothing but arrays
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,12 @@ class Destination:
 
 
 def choose_destination(
-    model: TensorSource, out: str | os.PathLike[str], to: str | None, source: object
+    model: TensorSource,
+    out: str | os.PathLike[str],
+    to: str | None,
+    source: object,
+    *,
+    integers: bool = False,
 ) -> Destination:
     """Decide what to write a model as: by `to`, else by the output's suffix, else as it came.
 
@@ -103,6 +111,8 @@ def choose_destination(
         A format by its id or suffix.
     source
         What is read: not to be written over, if it is a path.
+    integers
+        Some of its tensors will be integers and scales: nothing but arrays is written.
 
     Raises
     ------
@@ -112,9 +122,17 @@ def choose_destination(
     name = os.fspath(out)
     task = model.task.name if isinstance(model, TaskSource) else default_name(0)
     if to is None and name.lower().endswith(_SUFFIX):
+        if integers:
+            raise UsageError(f"{name}: an .mc file holds integers as they are, without asking")
         check_output(name, [source])
         return Destination(name, task, None)
     own = None if model.format == ArraySource.format else model.format
-    plan = target.plan(name, target.choose_format(to, name, own), model.skeleton())
+    chosen = target.choose_format(to, name, own)
+    skeleton = model.skeleton()
+    if integers:
+        check_format(chosen)
+    plan = target.plan(name, chosen, b"" if integers else skeleton)
+    if integers and carry.known_format(carry.origin(skeleton, [])) not in _ARRAYS_ONLY:
+        plan.notes = ("what the model held besides arrays is left out: it speaks of floats",)
     target.check(plan, [source])
     return Destination(name, task, plan)

@@ -42,17 +42,23 @@ class Sample:
     blocks: tuple[tuple[int, NDArray[Any]], ...]
     zeros: float
 
-    def cost(self, codec: Codec, roles: Sequence[Sequence[Place]] = ()) -> int:
+    def cost(
+        self,
+        codec: Codec,
+        roles: Sequence[Sequence[Place]] = (),
+        surveys: Sequence[Any] | None = None,
+    ) -> int:
         """Return the bytes that the whole run would take in the file: its chunks and their rows.
 
         Parameters
         ----------
         codec
-            One that needs no survey.
         roles
             For each of the codec's roles what each member stands on.
+        surveys
+            What the codec's survey found in each member; not for a codec that needs none.
         """
-        head, _ = codec.encode_head(self.run, [None] * len(self.places))
+        head, _ = codec.encode_head(self.run, surveys or [None] * len(self.places))
         total = elements = 0
         for block, array in self.blocks:
             below = base_arrays(self.values, self.run, block, roles)
