@@ -28,13 +28,21 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    Rows = Iterator[tuple[str, Callable[[int], None]]]
+
 BLOCK = 1 << 18
 LENGTH = BLOCK // 8
 STRIDE = LENGTH + 64
 BITS = 12
 TENSOR = kernels.Scopes(1 << 48, 1)
+PLANE_KERNELS = ("merge_bfp", "split_bfp", "merge_float", "split_float")
+CLASSES = 8
+CHANNELS = kernels.Scopes(576, 1 << 20)  # of a layer of 64 inputs and 3 by 3
 EXPONENT = np.array([3], np.int16)
 DTYPES = ("float32", "bfloat16")
+ZEROS = (50, 80, 90, 99)  # per cent
+GAPS_FROM = 90  # where gaps are smaller than a mask
+GAP_BITS = {90: 2, 99: 6}
 
 
 class Store:
@@ -43,20 +51,29 @@ class Store:
     def __init__(self, dtype: str, blocks: int) -> None:
         fmt = FLOATS[dtype]
         self.dtype = dtype
-        kind = f"uint{fmt.width}"
-        rng = np.random.default_rng(0)
+        self.blocks = blocks
+        self.rng = np.random.default_rng(0)
         # three sigma and a normal exponent: no subnormals, no clamping to speak of
-        weights = rng.normal(size=BLOCK).astype(np.float32).view(np.uint32)
-        pattern = (weights >> np.uint32(32 - fmt.width)).astype(kind)
-        self.values = np.tile(pattern, blocks).reshape(blocks, BLOCK)
+        self.numbers = self.rng.normal(size=BLOCK)
+        self.block = self.pattern(self.numbers)
+        self.values = self.many(self.block)
         self.out = np.ones_like(self.values)
         count = max(fmt.mantissa, BITS) + 1
-        memory = rng.integers(0, 256, (blocks, count * STRIDE), dtype=np.uint8)
+        memory = self.rng.integers(0, 256, (blocks, count * STRIDE), dtype=np.uint8)
         self.planes: list[list[npt.NDArray[np.uint8]]] = [
             [row[i * STRIDE : i * STRIDE + LENGTH] for i in range(count)] for row in memory
         ]
         self.exponents = np.full((blocks, BLOCK), 120, np.uint8)
         self.mantissa = fmt.mantissa
+
+    def pattern(self, numbers: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
+        width = FLOATS[self.dtype].width
+        wide = numbers.astype(np.float32).view(np.uint32)
+        return (wide >> np.uint32(32 - width)).astype(f"uint{width}")
+
+    def many(self, block: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return as many copies of a block."""
+        return np.tile(block, self.blocks).reshape(self.blocks, block.size)
 
     def copy(self, i: int) -> None:
         np.copyto(self.out[i], self.values[i])
@@ -86,12 +103,106 @@ class Store:
         )
 
 
+def sparse(store: Store, zeros: int) -> Rows:
+    """Rows that put the values of a pruned block back, by a mask and by gaps."""
+    chosen = store.rng.random(BLOCK) * 100 >= zeros
+    plane = np.packbits(chosen, bitorder="little")
+    masks, packed = store.many(plane), store.many(store.block[chosen])
+    kept = np.empty_like(packed)
+
+    def expand(i: int) -> None:
+        kernels.spread_elements(masks[i], packed[i], store.out[i])
+
+    def compress(i: int) -> None:
+        kernels.gather_elements(masks[i], store.values[i], kept[i])
+
+    yield f"expand {zeros} % zeros", expand
+    yield f"compress {zeros} %", compress
+    if zeros < GAPS_FROM:
+        return
+    stored, planes = kernels.plane_to_gaps(plane, BLOCK, GAP_BITS[zeros])
+    high, low = store.many(stored), [store.many(bits) for bits in planes]
+
+    def expand_gaps(i: int) -> None:
+        kernels.gaps_to_plane(high[i], [bits[i] for bits in low], masks[i], BLOCK)
+        expand(i)
+
+    yield f"gaps {zeros} %", expand_gaps
+
+
+def int8(store: Store) -> Rows:
+    """Rows of one scale for all, and of one for each channel."""
+    codes = np.empty((store.blocks, BLOCK), np.uint8)
+    for name, scopes, count in (("tensor", TENSOR, 1), ("channel", CHANNELS, BLOCK // 576 + 1)):
+        scales = np.linspace(0.03, 0.04, count, dtype=np.float32)
+
+        def quantize(i: int, scopes: kernels.Scopes = scopes, scales: Any = scales) -> None:
+            kernels.quantize_int8(store.dtype, store.values[i], scopes, scales, codes[i])
+
+        def dequantize(i: int, scopes: kernels.Scopes = scopes, scales: Any = scales) -> None:
+            kernels.dequantize_int8(store.dtype, store.out[i], scopes, scales, codes[i])
+
+        yield f"quantize {name}", quantize
+        yield f"dequantize {name}", dequantize
+
+
+def delta(store: Store) -> Rows:
+    """Rows of a tensor that was trained on for a while: its weights moved by a thousandth."""
+    width = FLOATS[store.dtype].width
+    moved = store.pattern(store.rng.normal(size=BLOCK) * 1e-3 + store.numbers)
+    lengths = np.empty(BLOCK, np.uint8)
+    kernels.delta_lengths(store.block, moved, lengths)
+    emax = kernels.max_exponent(store.dtype, store.block)
+    counts = kernels.count_classes(store.dtype, store.block, emax, CLASSES)
+    above = kernels.count_above(lengths, width)
+    streams = [np.empty((store.blocks, count), np.uint8) for count in counts]
+    sizes = [(int(count) + 7) // 8 for count in (*above[:0:-1], above[0])]
+    packed = [np.empty((store.blocks, size), np.uint8) for size in sizes]
+    found = store.many(lengths)
+    values = store.many(moved)
+
+    def encode(i: int) -> None:
+        kernels.delta_lengths(store.values[i], values[i], found[i])
+        kernels.split_classes(
+            store.dtype, store.values[i], emax, found[i], [stream[i] for stream in streams]
+        )
+        kernels.pack_delta(store.values[i], values[i], found[i], [bits[i] for bits in packed])
+
+    def merge_lengths(i: int) -> None:
+        kernels.merge_classes(
+            store.dtype, store.values[i], emax, [stream[i] for stream in streams], found[i]
+        )
+
+    def merge(i: int) -> None:
+        kernels.count_above(found[i], width)
+        kernels.merge_delta(store.values[i], found[i], [bits[i] for bits in packed], store.out[i])
+
+    def decode(i: int) -> None:
+        merge_lengths(i)
+        merge(i)
+
+    yield "delta encode", encode
+    yield "delta classes", merge_lengths
+    yield "delta merge", merge
+    yield "delta decode", decode
+
+
+def mask(store: Store) -> Rows:
+    def keep(i: int) -> None:
+        kernels.mask_elements(store.planes[i][0], store.values[i], store.out[i], False)
+
+    yield "mask", keep
+
+
 def rows_of(store: Store) -> Iterator[tuple[str, str, Callable[[int], None]]]:
     """Yield (target, kernel, function of the block) of a dtype, the copy first."""
     yield "", "copy", store.copy
+    kinds = [(name, getattr(store, name)) for name in PLANE_KERNELS]
+    for zeros in ZEROS:
+        kinds += sparse(store, zeros)
+    kinds += [*int8(store), *delta(store), *mask(store)]
     for target in kernels.targets():
-        for name in ("merge_bfp", "split_bfp", "merge_float", "split_float"):
-            yield target, name, getattr(store, name)
+        yield from ((target, name, function) for name, function in kinds)
 
 
 def seconds(target: str, function: Callable[[int], None], blocks: int) -> float:
@@ -146,10 +257,10 @@ def main() -> None:
         print(json.dumps({"machine": processor(), "command": command.strip(), "rows": rows}))
         return
     print(f"{processor()}; {command.strip()}; one thread; GB/s of values, median of {args.rounds}")
-    print(f"{'dtype':10}{'target':10}{'kernel':13}{'GB/s':>7}{'of a copy':>11}")
+    print(f"{'dtype':10}{'target':10}{'kernel':20}{'GB/s':>7}{'of a copy':>11}")
     for row in rows:
         print(
-            f"{row['dtype']:10}{row['target']:10}{row['kernel']:13}"
+            f"{row['dtype']:10}{row['target']:10}{row['kernel']:20}"
             f"{row['gigabytes_per_second']:7.2f}{row['ratio_to_copy']:11.2f}"
         )
 

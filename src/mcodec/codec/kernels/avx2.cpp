@@ -1,4 +1,4 @@
-// Target avx2: AVX2 and F16C; 32-byte vectors.
+// Target avx2: AVX2, F16C and BMI2; 32-byte vectors.
 #include "kernels.hpp"
 
 #include <immintrin.h>
@@ -9,6 +9,9 @@ namespace {
 
 constexpr size_t kW = 32;
 #include "lanes.hpp"
+#include "bmi2.hpp"
+#include "nibbles.hpp"
+#include "places.hpp"
 
 template <int Bits, bool High>
 MC_INLINE u8v zip(u8v a, u8v b) {
@@ -56,6 +59,9 @@ MC_INLINE void store_words(uint8_t* p, u8v v) { store(p, v); }
 MC_INLINE f32v least(f32v a, f32v b) { return (f32v)_mm256_min_ps((__m256)a, (__m256)b); }
 MC_INLINE i32v round_to_int(f32v a) { return (i32v)_mm256_cvtps_epi32((__m256)a); }
 
+MC_INLINE u32v load8(const uint8_t* p) {
+    return (u32v)_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+}
 MC_INLINE u32v load16(const uint8_t* p) {
     return (u32v)_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
@@ -70,6 +76,55 @@ MC_INLINE f32v load_half(const uint8_t* p) {
 MC_INLINE void store_half(uint8_t* p, f32v v) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
                      _mm256_cvtps_ph((__m256)v, _MM_FROUND_TO_NEAREST_INT));
+}
+
+MC_INLINE uint64_t ones(uint64_t word) { return _mm_popcnt_u64(word); }
+
+// Some processors have BMI2 in microcode, many times slower than tables.
+template <class F>
+MC_INLINE void with_bits(F f) {
+    if (fast_bmi2()) {
+        f(Bmi2{});
+    } else {
+        f(Nibbles{});
+    }
+}
+
+template <size_t Size>
+constexpr size_t kGroup = Size == 8 ? 4 : 8;
+
+// Moves elements as a row of a table says.
+template <size_t Size>
+MC_INLINE void move(const uint8_t* row, const uint8_t* in, uint8_t* out) {
+    const __m128i places = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(row));
+    if (Size >= 4) {
+        __m256i index = _mm256_cvtepi8_epi32(places);
+        if (Size == 8) {  // two halves each
+            const __m256i even = _mm256_slli_epi64(_mm256_cvtepi8_epi64(places), 1);
+            const __m256i odd = _mm256_slli_epi64(_mm256_or_si256(even, _mm256_set1_epi64x(1)), 32);
+            index = _mm256_blend_epi32(even, odd, 0xAA);
+        }
+        const __m256i moved = _mm256_permutevar8x32_epi32((__m256i)load(in), index);
+        store(out, (u8v)_mm256_andnot_si256(_mm256_srai_epi32(index, 31), moved));
+    } else if (Size == 2) {  // bytes 2p and 2p + 1
+        const __m128i index =
+            _mm_add_epi16(_mm_mullo_epi16(_mm_cvtepu8_epi16(places), _mm_set1_epi16(0x0202)),
+                          _mm_set1_epi16(0x0100));
+        const __m128i words = _mm_loadu_si128(reinterpret_cast<const __m128i*>(in));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm_shuffle_epi8(words, index));
+    } else {
+        const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(in));
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(out), _mm_shuffle_epi8(bytes, places));
+    }
+}
+
+template <size_t Size>
+MC_INLINE void expand(uint64_t chosen, const uint8_t* in, uint8_t* out) {
+    move<Size>(kExpanding.row[chosen], in, out);
+}
+template <size_t Size>
+MC_INLINE void compress(uint64_t chosen, const uint8_t* in, uint8_t* out) {
+    move<Size>(kCompressing.row[chosen], in, out);
 }
 
 MC_INLINE void stream(uint8_t* p, u8v v) {

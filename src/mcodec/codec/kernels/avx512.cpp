@@ -1,4 +1,4 @@
-// Target avx512: F, BW, DQ and VL; 64-byte vectors.
+// Target avx512: F, BW, DQ and VL, and BMI2; 64-byte vectors.
 #include "kernels.hpp"
 
 // GCC's headers start from undefined registers on purpose and then warn about them (its bug
@@ -14,6 +14,7 @@ namespace {
 
 constexpr size_t kW = 64;
 #include "lanes.hpp"
+#include "bmi2.hpp"
 
 template <int Bits, bool High>
 MC_INLINE u8v zip(u8v a, u8v b) {
@@ -78,8 +79,14 @@ MC_INLINE void store_words(uint8_t* p, u8v v) {
 MC_INLINE f32v least(f32v a, f32v b) { return (f32v)_mm512_min_ps((__m512)a, (__m512)b); }
 MC_INLINE i32v round_to_int(f32v a) { return (i32v)_mm512_cvtps_epi32((__m512)a); }
 
+MC_INLINE u32v load8(const uint8_t* p) {
+    return (u32v)_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
 MC_INLINE u32v load16(const uint8_t* p) {
     return (u32v)_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+MC_INLINE void store8(uint8_t* p, u32v v) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8((__m512i)v));
 }
 MC_INLINE void store16(uint8_t* p, u32v v) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16((__m512i)v));
@@ -90,6 +97,45 @@ MC_INLINE f32v load_half(const uint8_t* p) {
 MC_INLINE void store_half(uint8_t* p, f32v v) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
                         _mm512_cvtps_ph((__m512)v, _MM_FROUND_TO_NEAREST_INT));
+}
+
+MC_INLINE uint64_t ones(uint64_t word) { return _mm_popcnt_u64(word); }
+template <class F>
+MC_INLINE void with_bits(F f) {
+    f(Bmi2{});
+}
+
+// Bytes and words travel as 32-bit elements.
+template <size_t Size>
+constexpr size_t kGroup = Size == 8 ? 8 : 16;
+
+template <size_t Size>
+MC_INLINE void expand(uint64_t chosen, const uint8_t* in, uint8_t* out) {
+    const __mmask16 mask = static_cast<__mmask16>(chosen);
+    if (Size == 8) {
+        store(out, (u8v)_mm512_maskz_expand_epi64(static_cast<__mmask8>(mask), (__m512i)load(in)));
+    } else if (Size == 4) {
+        store(out, (u8v)_mm512_maskz_expand_epi32(mask, (__m512i)load(in)));
+    } else if (Size == 2) {
+        store16(out, (u32v)_mm512_maskz_expand_epi32(mask, (__m512i)load16(in)));
+    } else {
+        store8(out, (u32v)_mm512_maskz_expand_epi32(mask, (__m512i)load8(in)));
+    }
+}
+
+template <size_t Size>
+MC_INLINE void compress(uint64_t chosen, const uint8_t* in, uint8_t* out) {
+    const __mmask16 mask = static_cast<__mmask16>(chosen);
+    if (Size == 8) {
+        const __m512i v = (__m512i)load(in);
+        store(out, (u8v)_mm512_maskz_compress_epi64(static_cast<__mmask8>(mask), v));
+    } else if (Size == 4) {
+        store(out, (u8v)_mm512_maskz_compress_epi32(mask, (__m512i)load(in)));
+    } else if (Size == 2) {
+        store16(out, (u32v)_mm512_maskz_compress_epi32(mask, (__m512i)load16(in)));
+    } else {
+        store8(out, (u32v)_mm512_maskz_compress_epi32(mask, (__m512i)load8(in)));
+    }
 }
 
 MC_INLINE void stream(uint8_t* p, u8v v) {

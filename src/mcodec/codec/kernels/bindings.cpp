@@ -2,13 +2,10 @@
 //
 // Arrays come through the buffer protocol, so that their memory is held while a kernel runs and
 // nothing depends on alignment. Every mistake is a ValueError that names the argument.
-#include "buffers.hpp"
-#include "kernels.hpp"
+#include "arguments.hpp"
 
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
-#include <nanobind/stl/string.h>
-#include <nanobind/stl/tuple.h>
 
 #include <cfloat>
 #include <optional>
@@ -20,54 +17,10 @@ namespace nb = nanobind;
 namespace mcodec {
 namespace {
 
-using ScopeTuple = std::tuple<uint64_t, uint64_t, uint64_t>;
 using Step = std::optional<double>;
-
-Dtype dtype_from(const std::string& name) {
-    if (name == "float32") return Dtype::float32;
-    if (name == "bfloat16") return Dtype::bfloat16;
-    if (name == "float16") return Dtype::float16;
-    if (name == "float64") return Dtype::float64;
-    fail("dtype", "no float format '" + name + "'");
-}
-
-size_t item_size(Dtype dtype) { return static_cast<size_t>(format_of(dtype).width) / 8; }
-
-size_t plane_size(size_t n) { return n / 8 + (n % 8 != 0); }
-
-template <class Job>
-void run(void (*kernel)(Job&) noexcept, Job& job) {
-    nb::gil_scoped_release released;
-    RoundingGuard guard;
-    kernel(job);
-}
-
-// Planes into `to`; returns how many.
-template <class Byte>
-int take_planes(Buffers& buffers, nb::handle planes, size_t n, int low, int high, Byte** to) {
-    constexpr bool writable = !std::is_const_v<Byte>;
-    const Items items(planes, "planes");
-    if (items.size() < low || items.size() > high) {
-        fail("planes", "there must be " + std::to_string(low) + " to " + std::to_string(high));
-    }
-    for (int i = 0; i < items.size(); ++i) {
-        const bool zeros = !writable && items[i].is_none();
-        to[i] = zeros ? nullptr : buffers.bytes(items[i], plane_size(n), writable, "planes");
-    }
-    return items.size();
-}
 
 const uint8_t* take_sign(Buffers& buffers, nb::handle sign, size_t n) {
     return sign.is_none() ? nullptr : buffers.bytes(sign, plane_size(n), false, "sign");
-}
-
-Scopes take_scopes(const ScopeTuple& t, size_t n, size_t entries) {
-    const auto [inner, count, first] = t;
-    if (inner < 1 || count < 1 || first > UINT64_MAX - n) fail("scopes", "must be positive");
-    const uint64_t touched = n ? (first + n - 1) / inner + 1 : 0;
-    const uint64_t used = touched < count ? touched : count;
-    if (entries < used) fail("scopes", "the table must have " + std::to_string(used) + " entries");
-    return {inner, count, first};
 }
 
 Scale take_scale(Buffers& buffers, const ScopeTuple& scopes, nb::handle exponents, Step step,
@@ -243,6 +196,7 @@ NB_MODULE(_native, m) {
     m.def("bytes_to_planes", &mcodec::bytes_to_planes);
     m.def("scope_max", &mcodec::scope_max);
     m.def("error_stats", &mcodec::error_stats);
+    mcodec::bind_sparse(m);
     m.def("use", [](const std::string& name) { return mcodec::use(name.c_str()); });
     m.def("target", [] { return mcodec::active().name; });
     m.def("targets", &mcodec::targets);

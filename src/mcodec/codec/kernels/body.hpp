@@ -9,11 +9,17 @@
 //   load_lanes, store_lanes      16 bytes a lane, lanes 128 elements apart
 //   load_words, store_words      16-bit elements, pieces of 16 elements 128 elements apart
 //   least, round_to_int          a < b ? a : b; to nearest, ties to even
-//   load16, store16              16-bit patterns to and from 32-bit elements
+//   load8, load16, store16       bytes and 16-bit patterns to and from 32-bit elements
 //   load_half, store_half        float16 to and from float32, finite
+//   ones                         counts the bits of a word
+//   with_bits(f)                 f(Bits{}), where Bits::spread and gather are pdep and pext
+//   kGroup<Size>                 how many elements expand and compress move by a mask
+//   expand, compress             packed elements to their places, zeros elsewhere, and back; they
+//                                may reach kReach bytes into the packed ones
 //   stream, stream_end           a store past the cache, at a multiple of kW; the end of them
 
 #include "network.hpp"
+#include "bits.hpp"
 #include "elements.hpp"
 #include "chunks.hpp"
 #include "floats.hpp"
@@ -23,9 +29,14 @@
 #include "bfp_merge.hpp"
 #include "bfp_split.hpp"
 #include "stats.hpp"
+#include "sparse.hpp"
+#include "gaps.hpp"
+#include "int8.hpp"
 
 static constexpr Table table(const char* name) {
-    return {name,       split_float,     merge_float,     split_bfp,
-            merge_bfp,  planes_to_bytes, bytes_to_planes, scope_max,
-            error_stats};
+    return {name,          split_float,     merge_float,     split_bfp,
+            merge_bfp,     planes_to_bytes, bytes_to_planes, scope_max,
+            error_stats,   count_bits,      nonzero_plane,   gather_bits,
+            spread_bits,   gather_elements, spread_elements, mask_elements,
+            gaps_to_plane, quantize_int8,   dequantize_int8};
 }

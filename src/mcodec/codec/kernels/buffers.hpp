@@ -32,18 +32,22 @@ class Buffers {
 
     // A one-dimensional contiguous array of items of `item` bytes.
     View items(nb::handle object, size_t item, bool writable, const char* name) {
-        if (count_ == kMost) fail(name, "too many arrays");
-        Py_buffer& view = views_[count_];
-        const int flags = PyBUF_C_CONTIGUOUS | (writable ? PyBUF_WRITABLE : 0);
-        if (PyObject_GetBuffer(object.ptr(), &view, flags) != 0) {
-            PyErr_Clear();
-            fail(name, writable ? "must be a contiguous writable array" : "must be contiguous");
-        }
-        ++count_;
+        const Py_buffer& view = take(object, writable, name);
         if (view.ndim != 1 || view.itemsize != static_cast<Py_ssize_t>(item)) {
             fail(name, "must be one-dimensional, with items of " + std::to_string(item) + " bytes");
         }
         return {static_cast<uint8_t*>(view.buf), static_cast<size_t>(view.len) / item};
+    }
+
+    // The same for items of 1, 2, 4 or 8 bytes: `item` is written.
+    View elements(nb::handle object, size_t* item, bool writable, const char* name) {
+        const Py_buffer& view = take(object, writable, name);
+        const Py_ssize_t size = view.itemsize;
+        if (view.ndim != 1 || !(size == 1 || size == 2 || size == 4 || size == 8)) {
+            fail(name, "must be one-dimensional, with items of 1, 2, 4 or 8 bytes");
+        }
+        *item = static_cast<size_t>(size);
+        return {static_cast<uint8_t*>(view.buf), static_cast<size_t>(view.len) / *item};
     }
 
     uint8_t* bytes(nb::handle object, size_t size, bool writable, const char* name) {
@@ -53,7 +57,19 @@ class Buffers {
     }
 
   private:
-    static constexpr int kMost = kMaxMantissa + 4;
+    const Py_buffer& take(nb::handle object, bool writable, const char* name) {
+        if (count_ == kMost) fail(name, "too many arrays");
+        Py_buffer& view = views_[count_];
+        const int flags = PyBUF_C_CONTIGUOUS | (writable ? PyBUF_WRITABLE : 0);
+        if (PyObject_GetBuffer(object.ptr(), &view, flags) != 0) {
+            PyErr_Clear();
+            fail(name, writable ? "must be a contiguous writable array" : "must be contiguous");
+        }
+        ++count_;
+        return view;
+    }
+
+    static constexpr int kMost = 68;  // those of the delta of 64 bits
     Py_buffer views_[kMost];
     int count_ = 0;
 };

@@ -1,9 +1,9 @@
 // From chunks to arrays: full chunks in place, the last elements through padded copies, and large
 // outputs past the cache.
 
-// The bytes of an array for some elements: `unit`, its bytes a chunk, tells planes from bytes.
+// The bytes of an array for some elements: `unit`, its bytes a chunk, tells planes from elements.
 MC_INLINE size_t bytes_for(size_t elements, size_t unit) {
-    return unit == kW ? (elements + 7) / 8 : elements;
+    return unit == kW ? (elements + 7) / 8 : elements * (unit / kChunk);
 }
 
 // Where a merge writes: straight to the output, or past the cache, which saves reading what is
@@ -53,6 +53,19 @@ class Sink {
     alignas(64) uint8_t stage_[8 * kChunk + 64];
 };
 
+// Copies of what a job reads for its last elements, each padded with zeros to a chunk.
+constexpr size_t kPad = kW * 64 + kChunk * 17;
+
+template <class Job>
+MC_INLINE void pad_inputs(Job& job, size_t full, size_t rest, uint8_t* pad) {
+    job.inputs([&](const uint8_t*& input, size_t unit) {
+        memset(pad, 0, unit);
+        memcpy(pad, input + full / kChunk * unit, bytes_for(rest, unit));
+        input = pad;
+        pad += unit;
+    });
+}
+
 // A job has: inputs(f), which calls f(pointer, unit) for each array that it reads, and
 // chunk(at, from, count, out), which makes `count` elements, padded to a chunk, of those that begin
 // at `at`; `from` is where they are in the arrays. kStream says whether its output, when large, is
@@ -67,15 +80,9 @@ MC_INLINE void run_merge(Job& job, size_t n, size_t size, uint8_t* out) {
     }
     out = sink.finish();
     if (!rest) return;
-    alignas(64) uint8_t pad[kW * 64 + kChunk * 2];
+    alignas(64) uint8_t pad[kPad];
     alignas(64) uint8_t last[kChunk * 8];
-    uint8_t* free = pad;
-    job.inputs([&](const uint8_t*& input, size_t unit) {
-        memset(free, 0, unit);
-        memcpy(free, input + full / kChunk * unit, bytes_for(rest, unit));
-        input = free;
-        free += unit;
-    });
+    pad_inputs(job, full, rest, pad);
     job.chunk(full, 0, rest, last);
     memcpy(out, last, rest * size);
 }

@@ -17,7 +17,8 @@ namespace mcodec {
 int usable(const Table* (&found)[kMaxTargets]) noexcept {
     int count = 0;
 #ifdef MCODEC_X86
-    const bool v2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c");
+    const bool v2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c") &&
+                    __builtin_cpu_supports("bmi2");
     if (v2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
         found[count++] = &avx512;
@@ -27,6 +28,10 @@ int usable(const Table* (&found)[kMaxTargets]) noexcept {
     found[count++] = &portable;
     return count;
 }
+
+#ifdef MCODEC_X86
+bool fast_bmi2() noexcept { return !__builtin_cpu_is("amdfam17h"); }
+#endif
 
 namespace {
 

@@ -1,9 +1,11 @@
-// Elements of 2, 4 or 8 bytes from and to vectors of their bytes.
+// Elements of 1, 2, 4 or 8 bytes from and to vectors of their bytes.
 
 // The bytes of vector v to the chunk `out` of whole elements.
 template <size_t Size>
 MC_INLINE void put_elements(uint8_t* out, size_t v, const u8v* b) {
-    if (Size == 2) {
+    if (Size == 1) {
+        store_lanes(out + 16 * v, b[0]);
+    } else if (Size == 2) {
         u8v low = spread64(b[0]), high = spread64(b[1]);
         zip_pair<8>(low, high);
         store_words(out + 2 * place(v, 0, kW / 2), low);
@@ -27,7 +29,9 @@ MC_INLINE void put_elements(uint8_t* out, size_t v, const u8v* b) {
 
 template <size_t Size>
 MC_INLINE void get_elements(const uint8_t* in, size_t v, u8v* b) {
-    if (Size == 2) {
+    if (Size == 1) {
+        b[0] = load_lanes(in + 16 * v);
+    } else if (Size == 2) {
         const u16v x = (u16v)load_words(in + 2 * place(v, 0, kW / 2));
         const u16v y = (u16v)load_words(in + 2 * place(v, 1, kW / 2));
         b[0] = gather64(narrow16(x & 0xFF, y & 0xFF));

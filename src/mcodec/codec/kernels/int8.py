@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mcodec.codec.kernels import reference
+from mcodec.codec.kernels.switch import impl
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +34,7 @@ def quantize_int8(dtype: str, values: Patterns, scopes: Scopes, scales: Scales, 
     out
         Written: codes, shape (n,).
     """
-    reference.quantize_int8(dtype, values, scopes.flat, scales, out)
+    impl().quantize_int8(dtype, values, scopes.flat, scales, out)
 
 
 def dequantize_int8(
@@ -54,4 +54,4 @@ def dequantize_int8(
     codes
         Shape (n,).
     """
-    reference.dequantize_int8(dtype, out, scopes.flat, scales, codes)
+    impl().dequantize_int8(dtype, out, scopes.flat, scales, codes)

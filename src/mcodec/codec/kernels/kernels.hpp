@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <type_traits>
+
 namespace mcodec {
 
 enum class Dtype : uint8_t { float16, bfloat16, float32, float64 };
@@ -122,6 +124,63 @@ struct ErrorStats {
     double largest, squares, signal;  // written
 };
 
+struct CountBits {
+    size_t bytes;
+    const uint8_t* plane;
+    uint64_t count;  // written
+};
+
+struct NonzeroPlane {
+    size_t n, size;  // elements, bytes of one: 1, 2, 4 or 8
+    const uint8_t* values;
+    uint8_t* out;
+};
+
+// Bits: `in` and `out` are a plane of `bytes` like the mask, and the packed bits.
+struct MaskedBits {
+    size_t bytes, in_bytes;
+    const uint8_t* mask;
+    const uint8_t* in;
+    uint8_t* out;
+};
+
+// Elements: `in` and `out` have n of them and the mask's count, or the other way round. The bits
+// of the mask past n are zero.
+struct MaskedElements {
+    size_t n, size, count;
+    const uint8_t* mask;
+    const uint8_t* in;
+    uint8_t* out;
+};
+
+struct MaskElements {
+    size_t n, size;
+    bool with_sign;
+    const uint8_t* mask;
+    const uint8_t* base;
+    uint8_t* out;
+};
+
+// `count` is the number of bytes of `high` other than 255.
+struct GapsToPlane {
+    size_t n, bytes, count;
+    const uint8_t* high;
+    int k;  // 0 to 8
+    const uint8_t* low[8];
+    uint8_t* out;
+    bool valid;  // written
+};
+
+// Scales are positive normal float32s. `in` and `out` are values and codes, or the other way round.
+struct Int8 {
+    Dtype dtype;
+    size_t n;
+    Scopes scopes;
+    const uint8_t* scales;
+    const uint8_t* in;
+    uint8_t* out;
+};
+
 struct Table {
     const char* name;
     void (*split_float)(const SplitFloat&) noexcept;
@@ -132,6 +191,16 @@ struct Table {
     void (*bytes_to_planes)(const BytesToPlanes&) noexcept;
     void (*scope_max)(const ScopeMax&) noexcept;
     void (*error_stats)(ErrorStats&) noexcept;
+    void (*count_bits)(CountBits&) noexcept;
+    void (*nonzero_plane)(const NonzeroPlane&) noexcept;
+    void (*gather_bits)(const MaskedBits&) noexcept;
+    void (*spread_bits)(const MaskedBits&) noexcept;
+    void (*gather_elements)(const MaskedElements&) noexcept;
+    void (*spread_elements)(const MaskedElements&) noexcept;
+    void (*mask_elements)(const MaskElements&) noexcept;
+    void (*gaps_to_plane)(GapsToPlane&) noexcept;
+    void (*quantize_int8)(const Int8&) noexcept;
+    void (*dequantize_int8)(const Int8&) noexcept;
 };
 
 extern const Table portable;
@@ -144,6 +213,9 @@ extern const Table avx512;
 constexpr int kMaxTargets = 3;
 int usable(const Table* (&found)[kMaxTargets]) noexcept;  // best first; returns how many
 const Table& active() noexcept;
+#ifdef MCODEC_X86
+bool fast_bmi2() noexcept;  // where it is not microcode
+#endif
 bool use(const char* name) noexcept;  // false if this machine has no such target
 
 // Rounds to nearest and keeps subnormals while it lives, whatever the caller had set.

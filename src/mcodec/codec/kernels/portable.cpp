@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kW = 16;
 #include "lanes.hpp"
+#include "nibbles.hpp"
 
 template <int Bits, bool High>
 MC_INLINE u8v zip(u8v a, u8v b) {
@@ -72,6 +73,10 @@ MC_INLINE i32v round_to_int(f32v a) {
     return __builtin_convertvector(rounded, i32v);
 }
 
+MC_INLINE u32v load8(const uint8_t* p) {
+    const u32v bytes = {get<uint32_t>(p, 0), 0, 0, 0};
+    return (u32v)zip<16, false>(zip<8, false>((u8v)bytes, u8v{}), u8v{});
+}
 MC_INLINE u32v load16(const uint8_t* p) {
     const u64v words = {get<uint64_t>(p, 0), 0};
     return (u32v)zip<16, false>((u8v)words, u8v{});
@@ -95,6 +100,58 @@ MC_INLINE void store_half(uint8_t* p, f32v v) {
     const u32v tiny = (u32v)((f32v)bits + 0.5f) - 0x3F000000;
     const u32v magnitude = bits < (113u << 23) ? tiny : normal;
     store16(p, magnitude | ((u32v)v >> 16 & 0x8000));
+}
+
+MC_INLINE uint64_t ones(uint64_t word) {
+    word -= word >> 1 & 0x5555555555555555;
+    word = (word & 0x3333333333333333) + (word >> 2 & 0x3333333333333333);
+    return ((word + (word >> 4)) & 0x0F0F0F0F0F0F0F0F) * 0x0101010101010101 >> 56;
+}
+
+template <class F>
+MC_INLINE void with_bits(F f) {
+    f(Nibbles{});
+}
+
+template <size_t Size>
+struct Word;
+template <>
+struct Word<1> {
+    typedef uint8_t type;
+};
+template <>
+struct Word<2> {
+    typedef uint16_t type;
+};
+template <>
+struct Word<4> {
+    typedef uint32_t type;
+};
+template <>
+struct Word<8> {
+    typedef uint64_t type;
+};
+
+template <size_t Size>
+constexpr size_t kGroup = 8;
+
+// One element at a time, and no branches.
+template <size_t Size>
+MC_INLINE void expand(uint64_t chosen, const uint8_t* in, uint8_t* out) {
+    typedef typename Word<Size>::type T;
+    for (size_t i = 0; i < 8; ++i) {
+        const uint64_t bit = chosen >> i & 1;
+        put<T>(out, i, static_cast<T>(get<T>(in, 0) & (0 - bit)));
+        in += bit * Size;
+    }
+}
+template <size_t Size>
+MC_INLINE void compress(uint64_t chosen, const uint8_t* in, uint8_t* out) {
+    typedef typename Word<Size>::type T;
+    for (size_t i = 0; i < 8; ++i) {
+        put<T>(out, 0, get<T>(in, i));
+        out += (chosen >> i & 1) * Size;
+    }
 }
 
 #ifdef MCODEC_X86

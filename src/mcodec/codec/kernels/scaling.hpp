@@ -16,6 +16,20 @@ MC_INLINE void for_scopes(const Scopes& s, uint64_t at, size_t count, Visit visi
     }
 }
 
+// factors[i] = make(scope of element at + i) for `count` elements, zero to the chunk's end.
+template <class T, class Make>
+MC_INLINE void fill_factors(const Scopes& s, uint64_t at, size_t count, T* factors, Make make) {
+    for_scopes(s, at, count, [&](uint64_t scope, size_t offset, size_t length) {
+        if (s.inner == 1) {
+            for (size_t i = 0; i < length; ++i) factors[offset + i] = make(scope + i);
+        } else {
+            const T value = make(scope);
+            for (size_t i = 0; i < length; ++i) factors[offset + i] = value;
+        }
+    });
+    for (size_t i = count; i < kChunk; ++i) factors[i] = T{};
+}
+
 MC_INLINE double power_of_two(int p) {
     return bits_as<double>(static_cast<uint64_t>(p + 1023) << 52);
 }
@@ -74,21 +88,11 @@ struct Scaling {
         }
     }
 
-    // factors[i] = make(exponent of element at + i) for `count` elements, zero to the chunk's end.
     template <class T, class Make>
     void fill(uint64_t at, size_t count, T* factors, Make make) const {
-        const bool runs = source.scopes.inner == 1;
-        for_scopes(source.scopes, at, count, [&](uint64_t scope, size_t offset, size_t length) {
-            if (runs) {
-                for (size_t i = 0; i < length; ++i) factors[offset + i] = make(exponent(scope + i));
-            } else {
-                const T value = make(exponent(scope));
-                for (size_t i = 0; i < length; ++i) factors[offset + i] = value;
-            }
-        });
-        for (size_t i = count; i < kChunk; ++i) factors[i] = T{};
+        fill_factors(source.scopes, at, count, factors,
+                     [&](uint64_t scope) { return make(exponent(scope)); });
     }
-
     void fill_floats(uint64_t at, size_t count, float* factors) const {
         fill(at, count, factors, [&](int16_t e) { return float_factor(e); });
     }

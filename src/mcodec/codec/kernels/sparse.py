@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mcodec.codec.kernels import reference
 from mcodec.codec.kernels.checks import check_mask, require
+from mcodec.codec.kernels.switch import impl
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def count_bits(plane: Bytes) -> int:
     """Count the ones of a plane, shape (L,)."""
-    return int(reference.count_bits(plane))
+    return int(impl().count_bits(plane))
 
 
 def nonzero_plane(values: Patterns, out: Bytes) -> None:
@@ -38,7 +38,7 @@ def nonzero_plane(values: Patterns, out: Bytes) -> None:
     out
         Written: a plane, shape (L,).
     """
-    reference.nonzero_plane(values, out)
+    impl().nonzero_plane(values, out)
 
 
 def gather_bits(mask: Bytes, plane: Bytes, out: Bytes) -> None:
@@ -51,7 +51,7 @@ def gather_bits(mask: Bytes, plane: Bytes, out: Bytes) -> None:
     out
         Written: packed bits, shape (ceil(count / 8),).
     """
-    reference.gather_bits(mask, plane, out)
+    impl().gather_bits(mask, plane, out)
 
 
 def spread_bits(mask: Bytes, packed: Bytes, out: Bytes) -> None:
@@ -66,7 +66,7 @@ def spread_bits(mask: Bytes, packed: Bytes, out: Bytes) -> None:
     out
         Written: a plane, shape (L,).
     """
-    reference.spread_bits(mask, packed, out)
+    impl().spread_bits(mask, packed, out)
 
 
 def gather_elements(mask: Bytes, values: Patterns, out: Patterns) -> None:
@@ -81,7 +81,7 @@ def gather_elements(mask: Bytes, values: Patterns, out: Patterns) -> None:
     out
         Written: patterns of the same size, shape (count,).
     """
-    reference.gather_elements(mask, values, out)
+    impl().gather_elements(mask, values, out)
 
 
 def spread_elements(mask: Bytes, packed: Patterns, out: Patterns) -> None:
@@ -96,7 +96,7 @@ def spread_elements(mask: Bytes, packed: Patterns, out: Patterns) -> None:
     out
         Written: patterns of the same size, shape (n,).
     """
-    reference.spread_elements(mask, packed, out)
+    impl().spread_elements(mask, packed, out)
 
 
 def mask_elements(mask: Bytes, base: Patterns, out: Patterns, signed: bool) -> None:
@@ -113,7 +113,7 @@ def mask_elements(mask: Bytes, base: Patterns, out: Patterns, signed: bool) -> N
     signed
         Zeros keep the top bit of the base, as w * 0.0 does.
     """
-    reference.mask_elements(mask, base, out, signed)
+    impl().mask_elements(mask, base, out, signed)
 
 
 def gaps_to_plane(high: Bytes, low: Sequence[Bytes | None], out: Bytes, n: int) -> int:
@@ -142,7 +142,7 @@ def gaps_to_plane(high: Bytes, low: Sequence[Bytes | None], out: Bytes, n: int) 
         The count of the mask; -1, and ``out`` then holds anything, if a position is n or more, or
         if the last byte is 255.
     """
-    return int(reference.gaps_to_plane(high, low, out, n))
+    return int(impl().gaps_to_plane(high, low, out, n))
 
 
 def plane_to_gaps(mask: Bytes, n: int, k: int) -> tuple[Bytes, list[Bytes]]:

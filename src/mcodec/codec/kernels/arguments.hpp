@@ -1,0 +1,66 @@
+// What the bindings share: dtypes, planes and scopes from Python, and the call of a kernel.
+#pragma once
+
+#include "buffers.hpp"
+#include "kernels.hpp"
+
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+
+#include <string>
+#include <tuple>
+#include <type_traits>
+
+namespace mcodec {
+
+using ScopeTuple = std::tuple<uint64_t, uint64_t, uint64_t>;
+
+inline Dtype dtype_from(const std::string& name) {
+    if (name == "float32") return Dtype::float32;
+    if (name == "bfloat16") return Dtype::bfloat16;
+    if (name == "float16") return Dtype::float16;
+    if (name == "float64") return Dtype::float64;
+    fail("dtype", "no float format '" + name + "'");
+}
+
+inline size_t item_size(Dtype dtype) { return static_cast<size_t>(format_of(dtype).width) / 8; }
+
+inline size_t plane_size(size_t n) { return n / 8 + (n % 8 != 0); }
+
+template <class Job>
+void run(void (*kernel)(Job&) noexcept, Job& job) {
+    nb::gil_scoped_release released;
+    RoundingGuard guard;
+    kernel(job);
+}
+
+// Planes into `to`; returns how many.
+template <class Byte>
+int take_planes(Buffers& buffers, nb::handle planes, size_t n, int low, int high, Byte** to) {
+    constexpr bool writable = !std::is_const_v<Byte>;
+    const Items items(planes, "planes");
+    if (items.size() < low || items.size() > high) {
+        fail("planes", "there must be " + std::to_string(low) + " to " + std::to_string(high));
+    }
+    for (int i = 0; i < items.size(); ++i) {
+        const bool zeros = !writable && items[i].is_none();
+        to[i] = zeros ? nullptr : buffers.bytes(items[i], plane_size(n), writable, "planes");
+    }
+    return items.size();
+}
+
+inline Scopes take_scopes(const ScopeTuple& t, size_t n, size_t entries) {
+    const auto [inner, count, first] = t;
+    if (inner < 1 || count < 1 || first > UINT64_MAX - n) fail("scopes", "must be positive");
+    const uint64_t touched = n ? (first + n - 1) / inner + 1 : 0;
+    const uint64_t used = touched < count ? touched : count;
+    if (entries < used) fail("scopes", "the table must have " + std::to_string(used) + " entries");
+    return {inner, count, first};
+}
+
+// Each adds the functions of one family to the module.
+void bind_sparse(nb::module_& m);
+void bind_delta(nb::module_& m);
+
+}  // namespace mcodec
