@@ -39,7 +39,8 @@ def read(streams: Sequence[bytes], n: int, form: int) -> list[int]:
     """Return the positions that the streams of a form hold."""
     if form == 0:
         return [place for place in range(n) if streams[0][place // 8] >> place % 8 & 1]
-    found, position, high = [], -1, 0
+    found: list[int] = []
+    position, high = -1, 0
     for byte in streams[0]:
         high += byte
         if byte < 255:

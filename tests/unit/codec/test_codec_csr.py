@@ -229,6 +229,11 @@ def values_of(*numbers: float) -> list[Any]:
     return [coder.decode(stream) for stream in coded]
 
 
+def placed(there: list[int], n: int, form: int) -> list[Any]:
+    """Return the streams of positions."""
+    return [memoryview(stream) for stream in formula_csr.write(there, n, form)]
+
+
 def refused(run: RunSpec, mode: int, streams: list[Any], text: str = "csr") -> None:
     with pytest.raises(FormatError) as caught:
         decode(run, mode, streams, text)
@@ -238,11 +243,10 @@ def refused(run: RunSpec, mode: int, streams: list[Any], text: str = "csr") -> N
 @pytest.mark.parametrize("k", range(9))
 def test_positions_past_the_block(k: int) -> None:
     run = RunSpec.of("float32", [(1000,)])
-    good = formula_csr.write([3, 999], 1000, 1 + k)
-    assert decode(run, (1 + k) << 4, [*map(memoryview, good), *values_of(1.0, 2.0)])[999] == 2.0
+    good = placed([3, 999], 1000, 1 + k)
+    assert decode(run, (1 + k) << 4, [*good, *values_of(1.0, 2.0)])[999] == 2.0
     for wrong in ([3, 1000], [1000, 1001], [3, 1 << 20]):
-        streams = formula_csr.write(wrong, 1000, 1 + k)
-        refused(run, (1 + k) << 4, [*map(memoryview, streams), *values_of(1.0, 2.0)])
+        refused(run, (1 + k) << 4, [*placed(wrong, 1000, 1 + k), *values_of(1.0, 2.0)])
 
 
 def test_a_gap_without_an_end() -> None:
@@ -280,11 +284,10 @@ def test_positions_between_members() -> None:
     run = RunSpec.of("float32", [(3,), (0,), (2, 2), (1,)])  # at 0, 8, 8 and 16
     for place in (3, 7, 12, 15):
         for form in formula_csr.FORMS:
-            streams = [memoryview(s) for s in formula_csr.write([place], 17, form)]
-            refused(run, form << 4, [*streams, *values_of(1.0)])
+            refused(run, form << 4, [*placed([place], 17, form), *values_of(1.0)])
     for place in (0, 2, 8, 11, 16):
-        streams = [memoryview(s) for s in formula_csr.write([place], 17, 0)]
-        assert np.flatnonzero(decode(run, 0, [*streams, *values_of(1.0)])).tolist() == [place]
+        found = decode(run, 0, [*placed([place], 17, 0), *values_of(1.0)])
+        assert np.flatnonzero(found).tolist() == [place]
 
 
 def test_values_where_nothing_is_stored() -> None:
