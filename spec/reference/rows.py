@@ -65,8 +65,8 @@ def cover(rows: Iterator[Row], run: Run, block: int | None, file_length: int) ->
         check_row(row)
         need(row.first == done, "row_order", f"stream {row.first} where {done} is next")
         if not placed:
-            mode = row.mode
-            need(mode in run.codec.modes if block is not None else mode == 0, "row_invalid", "mode")
+            mode = 0 if block is None else row.mode
+            need(block is None or mode in run.codec.modes, "row_invalid", "mode")
             streams = run.codec.streams_of(run, block, mode)
         done += row.streams
         held = streams[row.first : done]

@@ -82,9 +82,23 @@ def decompress(data: bytes | memoryview, raw: int) -> bytes:
             raise FrameError("frame has a window over 8 MiB")
         # The size that the frame states was just compared with a checked number, so it is safe
         # to allocate; `allow_extra_data` refuses what follows the frame.
+        if not raw:  # the library does not look behind the header of a frame of no bytes
+            return _nothing(data)
         result = _local.decompressor.decompress(data, max_output_size=raw, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise FrameError(str(error)) from None
     if len(result) != raw:
         raise FrameError(f"frame gave {len(result)} bytes, not {raw}")
     return result
+
+
+def _nothing(data: bytes | memoryview) -> bytes:
+    stream = _local.decompressor.decompressobj()
+    # A few blocks at a time, since each may hold 128 KiB whatever the header says.
+    found = any(
+        stream.decompress(data[at : at + 64]) or stream.unused_data
+        for at in range(0, len(data), 64)
+    )
+    if found or not stream.eof:
+        raise FrameError("frame of no bytes holds some, is cut off, or something follows it")
+    return b""

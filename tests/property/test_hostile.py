@@ -6,7 +6,7 @@ the hashes are reached. Nothing but McodecError may come out, and little memory 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from xxhash import xxh3_64_intdigest
 
 import mcodec
 from support.forge import Forged
+from support.junk import mutate
 from support.probe import PLAN, probe, small_models
 
 if TYPE_CHECKING:
@@ -136,11 +137,6 @@ def test_chunks_with_their_hash(
     assert code in ("sound", "stream_invalid", "chunk_corrupt", "digest_mismatch")
 
 
-JUNK: st.SearchStrategy[Any] = st.sampled_from(
-    (None, True, -1, 0, 1, 2**31, 2**47, 2**48, 2**64, 10**30, 1.5, "", "x", "bfp", [], {}, [[]])
-)
-
-
 @given(layout=LAYOUTS, data=st.data())
 def test_manifest_values(
     tmp_path: Path, originals: dict[str, bytes], layout: str, data: st.DataObject
@@ -149,29 +145,6 @@ def test_manifest_values(
     for _ in range(data.draw(st.integers(1, 2))):
         mutate(forged.manifest, data)
     probe(tmp_path / "x.mc", forged.build())
-
-
-def mutate(value: Any, data: st.DataObject) -> None:
-    """Walk down a JSON value by chance, and change, drop or double something there."""
-    while True:
-        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
-        if not keys:
-            return
-        key = data.draw(st.sampled_from(keys))
-        inner = value[key]
-        if isinstance(inner, dict | list) and inner and data.draw(st.integers(0, 5)):
-            value = inner
-            continue
-        kind = data.draw(st.sampled_from(("junk", "drop", "twice", "near")))
-        if kind == "drop":
-            del value[key]
-        elif kind == "twice" and isinstance(value, list):
-            value.insert(key, inner)
-        elif kind == "near" and type(inner) is int:
-            value[key] = inner + data.draw(st.sampled_from((-1, 1, 8, 2**18)))
-        else:
-            value[key] = data.draw(JUNK)
-        return
 
 
 @given(

@@ -105,6 +105,33 @@ def test_a_frame_of_nothing() -> None:
         frames.decompress(written(b""), 1)
 
 
+EMPTY = bytes.fromhex("28B52FFD 20 00")  # the header of a frame of no bytes
+WINDOW = bytes.fromhex("28B52FFD 80 50 00000000")  # the same with a window of 1 MiB
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        EMPTY,
+        EMPTY + b"\1\0",
+        EMPTY + b"\0\0\0",
+        EMPTY + b"\1\0\0\0",
+        EMPTY + b"\1\0\0" + written(b""),
+        EMPTY + b"\0\0\0" * 40 + b"\1\0\0" + bytes(100),
+        EMPTY + b"\x09\0\0x",
+        WINDOW + b"\x02\0\x10x" * 1_000_000 + b"\1\0\0",
+    ],
+    ids=range(8),
+)
+def test_frames_of_nothing_that_are_none(frame: bytes) -> None:
+    with pytest.raises(FrameError):
+        frames.decompress(frame, 0)
+
+
+def test_a_frame_of_nothing_may_have_many_blocks() -> None:
+    assert frames.decompress(WINDOW + b"\0\0\0" * 100 + b"\1\0\0", 0) == b""
+
+
 @given(place=st.integers(0, len(GOOD) - 1), value=st.integers(1, 255))
 def test_a_changed_byte_gives_the_right_length_or_an_error(place: int, value: int) -> None:
     changed = bytearray(GOOD)

@@ -12,7 +12,7 @@ from vectors.invalid_front import bad_frames, plain
 from vectors.invalid_rows import nothing, separate, with_row, zipped
 from vectors.models import float_, raw
 from vectors.valid_container import long_planes
-from vectors.writer import Draft, hand_frame
+from vectors.writer import ZSTD, Draft, compress, hand_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +37,14 @@ def chunk_cases() -> Iterator[Invalid]:
             draft.chunks[0].stored = hand_frame((b"abcdefgh" * 12)[:-1], more=1)
         text = f"the frame holds {name} than its content size"
         yield Invalid(f"chunk-frame-{name}", "chunk_corrupt", text, draft.build())
+    for name, text, frame in (
+        ("cut", "a frame of no bytes is cut off", compress(b"")[:-1]),
+        ("trailing", "a byte behind a frame of no bytes", compress(b"") + b"\0"),
+        ("block", "a frame of no bytes, with a block of one", hand_frame(b"x", more=-1)),
+    ):
+        draft = nothing()
+        draft.chunks[1] = replace(draft.chunks[1], coder=ZSTD, stored=frame)
+        yield Invalid(f"chunk-frame-empty-{name}", "chunk_corrupt", text, draft.build())
     draft = zipped()
     draft.chunks[0].stored = hand_frame(b"abcdefgh" * 11)
     yield Invalid("chunk-frame-raw", "chunk_corrupt", "the content size is not Raw", draft.build())
