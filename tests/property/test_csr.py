@@ -7,6 +7,7 @@ formula.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from mcodec.codec.base import Codec
 
 FORMATS = st.sampled_from(tuple(FLOATS))
+BLOCKS = st.sampled_from((8, 64, BLOCK))
 SHARES = st.sampled_from((0.0, 0.1, 0.5, 0.9, 0.99, 1.0)) | st.floats(0, 1)
 VALUES = (
     *("bfp(bits=5)", "bfp(bits=11,scope=axis:0)", "bfp(bits=3,scope=axis:-1,signs=compact)"),
@@ -54,9 +56,11 @@ def drawn(
     ]
 
 
-def laid(arrays: list[NDArray[Any]], dtype: str) -> tuple[RunSpec, NDArray[Any]]:
-    """Lay arrays into a run; gaps are zeros."""
-    run = RunSpec.of(dtype, [array.shape for array in arrays])
+def laid(
+    arrays: list[NDArray[Any]], dtype: str, block: int = BLOCK
+) -> tuple[RunSpec, NDArray[Any]]:
+    """Lay arrays into a run of blocks that may be shorter than a file's; gaps are zeros."""
+    run = replace(RunSpec.of(dtype, [array.shape for array in arrays]), block=block)
     whole = np.zeros(run.elements, numpy_dtype(dtype))
     for start, array in zip(run.starts, arrays, strict=True):
         whole[start : start + array.size] = array.reshape(-1)
@@ -116,7 +120,7 @@ def check_streams(
 
 @given(dtype=FORMATS, keep=st.booleans(), planes=st.booleans(), data=st.data())
 def test_any_pattern_survives(dtype: str, keep: bool, planes: bool, data: st.DataObject) -> None:
-    run, whole = laid(drawn(data, dtype), dtype)
+    run, whole = laid(drawn(data, dtype), dtype, data.draw(BLOCKS))
     bits = FLOATS[dtype].width if keep else data.draw(st.integers(1, FLOATS[dtype].width))
     codec = parse_codec(f"csr(values=float(keep={bits}))")
     found = coded_and_back(codec, run, whole, planes=planes)
@@ -133,7 +137,7 @@ def test_values_decode_as_they_do_alone(
     arrays = drawn(data, dtype, least_dims=1, finite=True)
     if dtype == "float64":  # no float32 is a scale of the largest
         arrays = [np.where(np.abs(array) < 2.0**100, array, 2.0**99) for array in arrays]
-    run, whole = laid(arrays, dtype)
+    run, whole = laid(arrays, dtype, data.draw(BLOCKS))
     view = CANONICAL
     if data.draw(st.booleans()):
         view = View(data.draw(st.integers(0, 12)), data.draw(st.sampled_from((None, False, True))))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mcodec.codec.base import Codec, Stream
+    from mcodec.codec.kernels import Scopes
     from mcodec.codec.positions import Mask
     from mcodec.codec.quantized import Quantized
 
@@ -74,14 +75,34 @@ def _by_element(scope: Scope, run: RunSpec, block: int, head: NDArray[Any]) -> N
     spread = np.zeros(last - first, head.dtype)
     for start, stop, where, own in scope.parts(run, block, head):
         assert own is not None
-        skip = where.first % where.inner
-        touched = (skip + stop - start - 1) // where.inner + 1
-        lengths = np.full(touched, where.inner)
-        lengths[0] -= skip
-        lengths[-1] -= lengths.sum() - (stop - start)
-        entries = (where.first // where.inner + np.arange(touched)) % where.count
-        spread[start:stop] = np.repeat(own[entries], lengths)
+        _lay(spread[start:stop], where, own)
     return spread
+
+
+def _lay(out: NDArray[Any], where: Scopes, own: NDArray[Any]) -> None:
+    """Write to each element of a member's part the entry of its scope."""
+    import numpy as np
+
+    size = out.size
+    period = where.inner * where.count
+    if period <= size:  # one turn through all scopes, and then copies of what is there
+        skip = where.first % period
+        turn = np.repeat(own, where.inner)
+        out[: period - skip], out[period - skip : period] = turn[skip:], turn[:skip]
+        while period < size:
+            out[period : 2 * period] = out[: min(period, size - period)]
+            period *= 2
+        return
+    skip = where.first % where.inner
+    touched = (skip + size - 1) // where.inner + 1
+    entries = (where.first // where.inner + np.arange(touched)) % where.count
+    if where.inner == 1:
+        out[:] = own[entries]
+        return
+    lengths = np.full(touched, where.inner)
+    lengths[0] -= skip
+    lengths[-1] -= lengths.sum() - size
+    out[:] = np.repeat(own[entries], lengths)
 
 
 @dataclass(frozen=True, slots=True)

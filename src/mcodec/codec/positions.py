@@ -25,6 +25,7 @@ _ESCAPE: Final = 255
 # Bits of the mean gap that are left to the high parts, which are entropy-coded; the rest is low
 # bits. Few suit short streams, whose tables weigh most; more come closer to the entropy.
 _HIGH_BITS: Final = (2, 4, 7)
+_SLOWER: Final = 64  # gaps are read several times slower than a mask: they save a part of so many
 
 
 def specs(form: int, n: int, count: int | None = None) -> tuple[StreamSpec, ...] | None:
@@ -122,6 +123,8 @@ def _check_gaps(run: RunSpec, block: int, mask: Mask) -> None:
 def code(mask: Mask, n: int, stored: int) -> tuple[int, list[CodedStream]]:
     """Return the form that is smallest for a mask of n elements, and its coded streams.
 
+    Gaps have to be smaller than the mask by a part of `_SLOWER`.
+
     Parameters
     ----------
     mask
@@ -134,13 +137,15 @@ def code(mask: Mask, n: int, stored: int) -> tuple[int, list[CodedStream]]:
     form, best = MASK, [coder.code(mask, coder.SYMBOLS)]
     if 2 * stored > n or not best[0].data:  # gaps are no shorter than a bit an element, or nothing
         return form, best
+    most = coder.stored(best)
+    most -= most // _SLOWER
     mean = ((n - stored) // stored).bit_length()
     for k in sorted({min(max(0, mean - high), _MOST_LOW) for high in _HIGH_BITS}):
         high, low = kernels.plane_to_gaps(mask, n, k)
         coded = [coder.code(high, coder.SYMBOLS)]
         coded += [coder.code(plane, coder.PLANE) for plane in low]
-        if coder.stored(coded) < coder.stored(best):
-            form, best = GAPS + k, coded
+        if coder.stored(coded) < most:
+            form, best, most = GAPS + k, coded, coder.stored(coded)
     return form, best
 
 
