@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from mcodec.api.relayout import RelayoutReport, relayout
     from mcodec.api.schedule import gradual_sparsity
     from mcodec.api.slices import TensorSlice
+    from mcodec.api.sparse import CsrMatrix
     from mcodec.api.unpack import UnpackReport, unpack
     from mcodec.api.verify import VerifyReport, verify
 
 __version__: Final = "0.1.0"
 __all__ = [
     "ConvertReport",
+    "CsrMatrix",
     "DiffReport",
     "File",
     "PackReport",
@@ -58,6 +60,7 @@ _LAZY: Final = {
     "File": "mcodec.api.handle",
     "Task": "mcodec.api.handle",
     "TensorSlice": "mcodec.api.slices",
+    "CsrMatrix": "mcodec.api.sparse",
     "ConvertReport": "mcodec.api.convert",
     "DiffReport": "mcodec.api.diff",
     "PackReport": "mcodec.api.pack",
