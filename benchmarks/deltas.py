@@ -17,6 +17,7 @@ rows are left out, with a line.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import math
 import sys
@@ -123,8 +124,7 @@ def zstd(plane: NDArray[np.uint8]) -> int:
 
 def lossless(names: tuple[str, str, str], a: Model, b: Model, dtype: str) -> dict[str, Any]:
     """Measure a pair as one dtype."""
-    import z4ai
-
+    z4ai = importlib.import_module("z4ai")
     a, b = corpus.cast(a, dtype), corpus.cast(b, dtype)
     one, two = (b"".join(array.tobytes() for array in model.values()) for model in (a, b))
     kind = {"float32": "fp32", "bfloat16": "bf16"}[dtype]
@@ -233,11 +233,11 @@ def main() -> None:
     if options.json:
         print(json.dumps({"machine": corpus.machine(), "lossless": rows, "lossy": fine}, indent=2))
         return
-    print("the digits fine-tune at the squared error of bfp 8 a channel: bits a weight, with signs")
+    print("the digits fine-tune, bits a weight with signs; RMS error to that of bfp 8 a channel")
     for row in fine:
         print(
             f"  base {row['base']}: alone {row['alone_bits']:.2f}, residual "
-            f"{row['delta_bits']:.2f}, ratio {row['ratio']:.3f}, error {row['error_ratio']:.3f} of it"
+            f"{row['delta_bits']:.2f}: ratio {row['ratio']:.3f}, error {row['error_ratio']:.3f}"
         )
 
 
