@@ -85,6 +85,14 @@ def check_name(name: str, seen: set[str]) -> None:
     seen.add(name)
 
 
+def check_ties(ties: list[list[int]], tensors: list[list[Any]]) -> None:
+    laters = [later for later, _ in ties]
+    for later, earlier in ties:
+        sound = 0 <= earlier < later < len(tensors) and earlier not in laters
+        sound = sound and laters.count(later) == 1 and tensors[earlier][1:] == tensors[later][1:]
+        need(sound, "manifest_reference", f"tensors {later} and {earlier} as one array")
+
+
 def check_tasks(tasks: list[dict[str, Any]], runs: list[Run]) -> None:
     names: set[str] = set()
     for task in tasks:
@@ -95,6 +103,7 @@ def check_tasks(tasks: list[dict[str, Any]], runs: list[Run]) -> None:
             check_name(name, tensors)
             there = 0 <= run < len(runs) and 0 <= member < len(runs[run].shapes)
             need(there, "manifest_reference", f"run {run}, member {member}")
+        check_ties(task.get("ties", []), task["tensors"])
         if "skeleton" in task:
             there = 0 <= task["skeleton"] < len(runs)
             blob = runs[task["skeleton"]] if there else None

@@ -116,10 +116,10 @@ def is_run(x: object) -> bool:
 def is_bases(x: object) -> bool:
     if not (isinstance(x, list) and len(x) == 2 and isinstance(x[0], str)):
         return False
-    return is_list_of(x[1], lambda role: is_list_of(role, is_place))
+    return is_list_of(x[1], lambda role: is_list_of(role, is_pair))
 
 
-def is_place(x: object) -> bool:
+def is_pair(x: object) -> bool:
     return is_list_of(x, is_int) and isinstance(x, list) and len(x) == 2
 
 
@@ -129,15 +129,19 @@ def is_tensor(x: object) -> bool:
     return isinstance(x[0], str) and is_int(x[1]) and is_int(x[2])
 
 
+def is_words(x: object) -> bool:
+    return isinstance(x, dict) and all(isinstance(v, str) for v in x.values())
+
+
 def is_task(x: object) -> bool:
     if not isinstance(x, dict):
         return False
-    metadata = x.get("metadata", {})
     return (
         isinstance(x.get("name"), str)
         and is_list_of(x.get("tensors"), is_tensor)
-        and isinstance(metadata, dict)
-        and all(isinstance(v, str) for v in metadata.values())
+        and is_words(x.get("metadata", {}))
+        and is_words(x.get("meta", {}))
+        and is_list_of(x.get("ties", []), is_pair)
         and isinstance(x.get("format", ""), str)
         and is_int(x.get("skeleton", 0))
     )

@@ -72,6 +72,13 @@ TYPES: list[tuple[str, str, list[Any], object]] = [
     ("task-metadata-array", "metadata is an array", ["tasks", 0, "metadata"], []),
     ("task-format-number", "a format is a number", ["tasks", 0, "format"], 1),
     ("task-format-null", "a format is null", ["tasks", 0, "format"], None),
+    ("task-meta-number", "kept words that are none", ["tasks", 0, "meta"], {"a": 1}),
+    ("task-meta-null", "kept words are null", ["tasks", 0, "meta"], None),
+    ("task-ties-null", "ties are null", ["tasks", 0, "ties"], None),
+    ("task-ties-object", "ties are an object", ["tasks", 0, "ties"], {"1": 0}),
+    ("task-ties-flat", "a tie is a number", ["tasks", 0, "ties"], [1, 0]),
+    ("task-ties-three", "a tie of three tensors", ["tasks", 0, "ties"], [[2, 1, 0]]),
+    ("task-ties-true", "true is no integer", ["tasks", 0, "ties"], [[True, 0]]),
     ("task-skeleton-null", "a skeleton is null", ["tasks", 0, "skeleton"], None),
     ("task-skeleton-text", "a skeleton is a string", ["tasks", 0, "skeleton"], "3"),
 ]
@@ -206,6 +213,26 @@ TASKS: list[tuple[str, str, str, list[Any], object]] = [
 ]
 
 
+TIES: list[tuple[str, str, list[list[int]]]] = [
+    ("itself", "a tensor with itself", [[1, 1]]),
+    ("order", "the earlier first", [[0, 1]]),
+    ("range", "a tensor that is not there", [[4, 0]]),
+    ("negative", "tensor -4", [[1, -4]]),
+    ("negative-later", "tensor -1", [[-1, 0]]),
+    ("member", "another member of the run", [[3, 0]]),
+    ("twice", "a later one twice", [[2, 0], [2, 1]]),
+    ("again", "the same tie twice", [[1, 0], [1, 0]]),
+    ("chain", "a later one as an earlier one", [[1, 0], [2, 1]]),
+    ("chain-last", "the same in the other order", [[2, 1], [1, 0]]),
+]
+
+
+def tied(ties: list[list[int]]) -> dict[str, Any]:
+    """Give a task of three names of one member and one of another."""
+    tensors = [["w", 0, 0], ["v", 0, 0], ["u", 0, 0], ["b", 0, 1]]
+    return {"name": "A", "tensors": tensors, "ties": ties}
+
+
 def table_cases() -> Iterator[Invalid]:
     """One place of a sound manifest changed."""
     for name, text, path, value in TYPES:
@@ -219,6 +246,9 @@ def table_cases() -> Iterator[Invalid]:
     for kind, table in (("run", RUNS), ("task", TASKS)):
         for name, code, text, path, value in table:
             yield Invalid(f"{kind}-{name}", code, text, changed(path, value))
+    for name, text, ties in TIES:
+        data = changed(["tasks", 0], tied(ties))
+        yield Invalid(f"task-ties-{name}", "manifest_reference", text, data)
 
 
 def other_cases() -> Iterator[Invalid]:

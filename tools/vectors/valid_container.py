@@ -55,6 +55,13 @@ def manifest_cases() -> Iterator[Valid]:
     text = "aliases in and between tasks, a hidden run, an empty name, names of 4,096 bytes"
     yield valid("container-aliases", text, family)
     family = Family()
+    index = family.add(raw("int16", 2, [([2], b"\x01\x00\x02\x00"), ([], b"\xff\x7f")]))
+    tensors = {name: (index, i % 2) for i, name in enumerate("abcdef")}
+    family.task("A", tensors, ties=[[4, 0], [3, 1], [2, 0]], meta={"seed": "7", "": "größer"})
+    family.task("B", tensors, ties=[], meta={})
+    text = "tensors that were one array, others that are equal, and words kept with a task"
+    yield valid("container-ties", text, family)
+    family = Family()
     index = family.add(
         raw("uint8", 1, [([3], b"abc"), ([0], b""), ([9], b"123456789"), ([2, 0], b"")])
     )
