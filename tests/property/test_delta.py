@@ -292,3 +292,16 @@ def test_other_modes_of_a_residual() -> None:
     assert same_bits(again[0], blocks.decode(packed)[0])
     back = codec.recode(run, 0, planes, planes_only=False)
     assert [coder.decode(s) for s in back[1]] == [coder.decode(s) for s in packed.blocks[0][1]]
+
+
+def test_classes_of_another_base_are_refused() -> None:
+    base = cases.weights("float32", (300,), 1)
+    values = base * np.float32(1.01)
+    steps = formula_delta.differences("float32", patterns(base), patterns(values))
+    made = formula_delta.streams("float32", patterns(base), steps, 3)
+    base[::2] *= np.float32(0.5)
+    streams, out = [memoryview(part) for part in made.values()], np.empty_like(base)
+    run = RunSpec.of("float32", [base.shape])
+    with pytest.raises(FormatError, match="classes") as caught:
+        DeltaCodec().decode(run, 0, 3, streams, None, out, bases=[base])
+    assert caught.value.code == "stream_invalid"

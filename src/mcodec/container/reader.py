@@ -142,9 +142,11 @@ class ContainerReader:
         specs = self.specs(run, block, mode)
         wanted = [row for row in rows if level is None or specs[row.first].level <= level]
         streams: list[Stream | None] = [None] * len(specs)
+        exact = None
         with self._place(run, block):
             for row, stored in self._read_chunks(wanted):
-                part = self._exact(run, block, mode, row, stored, streams)
+                exact = exact or self._exact(run, block, mode, row, stored, streams)
+                part = (exact or specs)[row.first : row.first + row.streams]
                 streams[row.first : row.first + row.streams] = split(row, stored, part)
         if level is not None:  # a chunk may carry streams beyond the level asked for
             for index, spec in enumerate(specs):
@@ -159,9 +161,11 @@ class ContainerReader:
         specs = self.specs(run, block, mode)
         streams: list[Stream | None] = [None] * len(specs)
         coded: list[CodedStream] = []
+        exact = None
         with self._place(run, block):
             for row, stored in self._read_chunks(rows):
-                part = self._exact(run, block, mode, row, stored, streams)
+                exact = exact or self._exact(run, block, mode, row, stored, streams)
+                part = (exact or specs)[row.first : row.first + row.streams]
                 found = split(row, stored, part)
                 streams[row.first : row.first + row.streams] = found
                 if row.coder == ZSTD:
@@ -182,16 +186,15 @@ class ContainerReader:
         row: Row,
         stored: memoryview,
         streams: list[Stream | None],
-    ) -> Sequence[StreamSpec]:
-        """Return the streams of a chunk; counted ones by the streams before them."""
+    ) -> Sequence[StreamSpec] | None:
+        """Return the block's streams by those before the first counted one, if a chunk has it."""
         specs = self.specs(run, block, mode)[row.first : row.first + row.streams]
         fixed = next((index for index, spec in enumerate(specs) if spec.counted), None)
         if fixed is None:
-            return specs
+            return None
         if fixed:  # what counts them may stand in their own chunk
             streams[row.first : row.first + fixed] = front(row, stored, specs[:fixed])
-        exact = self.codec(run).counted_streams(self.runs[run], block, mode, streams)
-        return exact[row.first : row.first + row.streams]
+        return self.codec(run).counted_streams(self.runs[run], block, mode, streams)
 
     def check_padding(self) -> None:
         """Check that all bytes that no row claims are zero."""
