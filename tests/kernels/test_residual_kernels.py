@@ -15,6 +15,8 @@ from mcodec.types import FLOATS, numpy_dtype
 from support import formula_delta
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 NARROW = ("float16", "bfloat16", "float32")
@@ -103,7 +105,7 @@ def test_sums_are_rounded_twice(target: str) -> None:
 def test_mistakes_name_the_argument(target: str) -> None:
     single, double = np.zeros(3, "<u4"), np.zeros(3, "<u8")
     numbers3, floats3 = np.zeros(3, "<f8"), np.zeros(3, "<f4")
-    calls = {
+    calls: dict[str, Callable[[], None]] = {
         "dtype": lambda: kernels.subtract_base("float64", double, double, numbers3),
         "base": lambda: kernels.subtract_base("float32", double, single, numbers3),
         "values": lambda: kernels.subtract_base("float32", single, single[:2], numbers3),
