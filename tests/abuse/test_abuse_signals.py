@@ -27,6 +27,8 @@ VERBS: Final = {
     "unpack to HDF5": ("unpack", "big.mc", "-o", "out", "--to", "h5"),
     "convert": ("convert", "big.safetensors", "out", "--to", "npz"),
     "convert in a sandbox": ("convert", "big.safetensors", "out", "--to", "h5", "--sandbox"),
+    "prune": ("prune", "big.safetensors", "--sparsity", "0.9", "-o", "out", "--to", "npz"),
+    "quantize": ("quantize", "big.safetensors", "-o", "out", "--to", "h5"),
     "relayout": ("relayout", "big.mc", "-o", "out", "--layout", "progressive"),
 }
 
