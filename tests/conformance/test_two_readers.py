@@ -6,6 +6,7 @@ them to the same bits, or refuse them with the same reason code.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 import sys
@@ -145,16 +146,12 @@ def change_length(file: Forged, data: st.DataObject) -> None:
 
 
 def change_manifest(file: Forged, data: st.DataObject) -> None:
-    configs = [dict(config) for config in file.manifest["codecs"]]
-    extra: list[Any] = [
-        {"id": "csr"},
-        {"id": "int8"},
-        {"id": "delta"},
-        {"id": "mask"},
-        {"id": "float"},
-    ]
-    extra += [{"id": "mask", "owner": 2}, "axis:0", "axis:1", "compact", "uint8", "float32"]
-    mutate(file.manifest, data, [*configs, *extra, *file.manifest["runs"], [0, 0], [[[0, 0]]]])
+    more: list[Any] = [{"id": "csr"}, {"id": "int8"}, {"id": "delta"}, {"id": "mask"}]
+    more += [{"id": "float"}, {"id": "mask", "owner": 2}, "axis:0", "axis:1", "compact", "uint8"]
+    more += ["float32", [0, 0], [[[0, 0]]]]
+    parts = [file.manifest.get(key) for key in ("codecs", "runs")]
+    more += copy.deepcopy([item for part in parts if isinstance(part, list) for item in part])
+    mutate(file.manifest, data, more)
 
 
 CHANGES = [change_row, change_mode, change_chunk, change_length, change_manifest]

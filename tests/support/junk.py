@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
@@ -36,9 +37,9 @@ def mutate(value: Any, data: st.DataObject, more: Sequence[Any] = ()) -> None:
         if kind == "drop":
             del value[key]
         elif kind == "twice" and isinstance(value, list):
-            value.insert(key, inner)
+            value.insert(key, copy.deepcopy(inner))
         elif kind == "near" and type(inner) is int:
             value[key] = inner + data.draw(st.sampled_from((-1, 1, 8, 2**18)))
         else:
-            value[key] = data.draw(junk)
+            value[key] = copy.deepcopy(data.draw(junk))  # it may be changed again
         return
