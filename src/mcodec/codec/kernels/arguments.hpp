@@ -62,5 +62,6 @@ inline Scopes take_scopes(const ScopeTuple& t, size_t n, size_t entries) {
 // Each adds the functions of one family to the module.
 void bind_sparse(nb::module_& m);
 void bind_delta(nb::module_& m);
+void bind_residual(nb::module_& m);
 
 }  // namespace mcodec

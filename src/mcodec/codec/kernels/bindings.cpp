@@ -197,6 +197,8 @@ NB_MODULE(_native, m) {
     m.def("scope_max", &mcodec::scope_max);
     m.def("error_stats", &mcodec::error_stats);
     mcodec::bind_sparse(m);
+    mcodec::bind_delta(m);
+    mcodec::bind_residual(m);
     m.def("use", [](const std::string& name) { return mcodec::use(name.c_str()); });
     m.def("target", [] { return mcodec::active().name; });
     m.def("targets", &mcodec::targets);

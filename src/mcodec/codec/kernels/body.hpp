@@ -32,11 +32,17 @@
 #include "sparse.hpp"
 #include "gaps.hpp"
 #include "int8.hpp"
+#include "delta.hpp"
+#include "classes.hpp"
+#include "residual.hpp"
 
 static constexpr Table table(const char* name) {
     return {name,          split_float,     merge_float,     split_bfp,
             merge_bfp,     planes_to_bytes, bytes_to_planes, scope_max,
             error_stats,   count_bits,      nonzero_plane,   gather_bits,
             spread_bits,   gather_elements, spread_elements, mask_elements,
-            gaps_to_plane, quantize_int8,   dequantize_int8};
+            gaps_to_plane, quantize_int8,   dequantize_int8, delta_lengths,
+            pack_delta,    merge_delta,     count_above,     max_exponent,
+            count_classes, split_classes,   merge_classes,   subtract_base,
+            add_residual};
 }

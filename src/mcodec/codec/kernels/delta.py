@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mcodec.codec.kernels import reference
+import numpy as np
+
+from mcodec.codec.kernels.switch import impl
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     import numpy.typing as npt
 
     Bytes = npt.NDArray[np.uint8]
@@ -33,7 +34,7 @@ def delta_lengths(base: Patterns, values: Patterns, out: Bytes) -> None:
     out
         Written: lengths, 0 to W, shape (n,).
     """
-    reference.delta_lengths(base, values, out)
+    impl().delta_lengths(base, values, out)
 
 
 def pack_delta(base: Patterns, values: Patterns, lengths: Bytes, packed: Sequence[Bytes]) -> None:
@@ -51,7 +52,7 @@ def pack_delta(base: Patterns, values: Patterns, lengths: Bytes, packed: Sequenc
         elements, from bit 0 of byte 0 on, ceil(count / 8) bytes each (see `count_above`), and the
         bits past the last are zero.
     """
-    reference.pack_delta(base, values, lengths, packed)
+    impl().pack_delta(base, values, lengths, packed)
 
 
 def merge_delta(base: Patterns, lengths: Bytes, packed: Sequence[Bytes], out: Patterns) -> None:
@@ -66,7 +67,7 @@ def merge_delta(base: Patterns, lengths: Bytes, packed: Sequence[Bytes], out: Pa
     out
         Written: patterns of the width of the base, shape (n,).
     """
-    reference.merge_delta(base, lengths, packed, out)
+    impl().merge_delta(base, lengths, packed, out)
 
 
 def count_above(lengths: Bytes, most: int) -> Counts:
@@ -84,13 +85,12 @@ def count_above(lengths: Bytes, most: int) -> Counts:
     numpy.ndarray
         int64, shape (most,).
     """
-    counts: Counts = reference.count_above(lengths, most)
-    return counts
+    return np.array(impl().count_above(lengths, most), np.int64)
 
 
 def max_exponent(dtype: str, base: Patterns) -> int:
     """Return the largest exponent field of patterns; 0 if there are none."""
-    return int(reference.max_exponent(dtype, base))
+    return int(impl().max_exponent(dtype, base))
 
 
 def count_classes(dtype: str, base: Patterns, emax: int, count: int) -> list[int]:
@@ -112,7 +112,7 @@ def count_classes(dtype: str, base: Patterns, emax: int, count: int) -> list[int
     list of int
         ``count`` numbers.
     """
-    found: list[int] = reference.count_classes(dtype, base, emax, count)
+    found: list[int] = impl().count_classes(dtype, base, emax, count)
     return found
 
 
@@ -130,7 +130,7 @@ def split_classes(
     streams
         Written: one array a class, of the sizes that `count_classes` gives.
     """
-    reference.split_classes(dtype, base, emax, lengths, streams)
+    impl().split_classes(dtype, base, emax, lengths, streams)
 
 
 def merge_classes(
@@ -145,4 +145,4 @@ def merge_classes(
     out
         Written: lengths, shape (n,).
     """
-    reference.merge_classes(dtype, base, emax, streams, out)
+    impl().merge_classes(dtype, base, emax, streams, out)

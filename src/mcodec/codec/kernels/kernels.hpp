@@ -181,6 +181,80 @@ struct Int8 {
     uint8_t* out;
 };
 
+constexpr int kMaxWidth = 64;
+constexpr int kMaxClasses = 16;
+
+// Differences of patterns of `size` bytes, 2, 4 or 8; lengths are 0 to 8 size.
+struct DeltaLengths {
+    size_t n, size;
+    const uint8_t* base;
+    const uint8_t* values;
+    uint8_t* out;
+};
+
+// 8 size arrays: low.k from the top down, and the signs. They have the sizes that `lengths` say.
+struct PackDelta {
+    size_t n, size;
+    const uint8_t* base;
+    const uint8_t* values;
+    const uint8_t* lengths;
+    uint8_t* packed[kMaxWidth];
+};
+
+struct MergeDelta {
+    size_t n, size;
+    const uint8_t* base;
+    const uint8_t* lengths;
+    const uint8_t* packed[kMaxWidth];
+    size_t bytes[kMaxWidth];  // of the packed
+    uint8_t* out;
+    bool valid;  // written: the sizes are those that the lengths say
+};
+
+struct CountAbove {
+    size_t n;
+    const uint8_t* lengths;
+    uint64_t above[256];  // written
+};
+
+struct MaxExponent {
+    Dtype dtype;
+    size_t n;
+    const uint8_t* base;
+    int exponent;  // written
+};
+
+// Lengths and streams are each the other's input or output, and both absent where one counts.
+struct Classes {
+    Dtype dtype;
+    size_t n;
+    const uint8_t* base;
+    int emax, count;  // a field, and how many classes
+    uint8_t* lengths;
+    uint8_t* streams[kMaxClasses];
+    size_t sizes[kMaxClasses];
+    uint64_t counts[kMaxClasses];  // written by count_classes
+    bool valid;                    // written by the others: the sizes are those of the classes
+};
+
+// dtype is not float64. `out` has float64s, NaN where a number is not finite.
+struct SubtractBase {
+    Dtype dtype;
+    size_t n;
+    const uint8_t* base;
+    const uint8_t* values;
+    uint8_t* out;
+};
+
+// dtype is not float64, the base is finite. `residual` has finite float32s.
+struct AddResidual {
+    Dtype dtype;
+    size_t n;
+    const uint8_t* base;
+    const uint8_t* residual;
+    uint8_t* out;
+};
+
 struct Table {
     const char* name;
     void (*split_float)(const SplitFloat&) noexcept;
@@ -201,6 +275,16 @@ struct Table {
     void (*gaps_to_plane)(GapsToPlane&) noexcept;
     void (*quantize_int8)(const Int8&) noexcept;
     void (*dequantize_int8)(const Int8&) noexcept;
+    void (*delta_lengths)(const DeltaLengths&) noexcept;
+    void (*pack_delta)(const PackDelta&) noexcept;
+    void (*merge_delta)(MergeDelta&) noexcept;
+    void (*count_above)(CountAbove&) noexcept;
+    void (*max_exponent)(MaxExponent&) noexcept;
+    void (*count_classes)(Classes&) noexcept;
+    void (*split_classes)(Classes&) noexcept;
+    void (*merge_classes)(Classes&) noexcept;
+    void (*subtract_base)(const SubtractBase&) noexcept;
+    void (*add_residual)(const AddResidual&) noexcept;
 };
 
 extern const Table portable;

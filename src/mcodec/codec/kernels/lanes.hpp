@@ -36,6 +36,26 @@ MC_INLINE To bits_as(From from) {
     return to;
 }
 
+// Integers of some bytes.
+template <size_t Size>
+struct Unsigned;
+template <>
+struct Unsigned<1> {
+    typedef uint8_t type;
+};
+template <>
+struct Unsigned<2> {
+    typedef uint16_t type;
+};
+template <>
+struct Unsigned<4> {
+    typedef uint32_t type;
+};
+template <>
+struct Unsigned<8> {
+    typedef uint64_t type;
+};
+
 // Elements that the networks handle at a time: one vector of each plane.
 constexpr size_t kChunk = 8 * kW;
 

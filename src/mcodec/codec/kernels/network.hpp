@@ -49,6 +49,31 @@ MC_INLINE void zip_round(u8v (&p)[8]) {
     }
 }
 
+// p[k] has bit k of the chunk that `bytes` receives. p is overwritten.
+MC_INLINE void join_bits(u8v (&p)[8], u8v* bytes) {
+    transpose_bits(p);
+    zip_round<8, 1>(p);
+    zip_round<16, 2>(p);
+    zip_round<32, 4>(p);
+    constexpr int reversed[8] = {0, 4, 2, 6, 1, 5, 3, 7};
+#pragma GCC unroll 8
+    for (int r = 0; r < 8; ++r) bytes[reversed[r]] = p[r];
+}
+
+// The inverse: bit k to q[k].
+MC_INLINE void cut_bits(const u8v* bytes, u8v (&q)[8]) {
+    u8v p[8];
+#pragma GCC unroll 8
+    for (int v = 0; v < 8; ++v) p[v] = bytes[v];
+    zip_round<8, 4>(p);
+    zip_round<8, 2>(p);
+    zip_round<8, 1>(p);
+    zip_round<8, 4>(p);
+#pragma GCC unroll 8
+    for (int r = 0; r < 8; ++r) q[(r >> 2 & 1) | (r & 1) << 1 | (r & 2) << 1] = p[r];
+    transpose_bits(q);
+}
+
 // planes[k], null for zeros, has bit k; `bytes` receives the chunk that begins at byte `at`.
 static void join_planes(const uint8_t* const* planes, size_t at, u8v* bytes) {
     u8v p[8];
@@ -60,27 +85,13 @@ static void join_planes(const uint8_t* const* planes, size_t at, u8v* bytes) {
             __builtin_prefetch(planes[k] + at + kAhead);
         }
     }
-    transpose_bits(p);
-    zip_round<8, 1>(p);
-    zip_round<16, 2>(p);
-    zip_round<32, 4>(p);
-    constexpr int reversed[8] = {0, 4, 2, 6, 1, 5, 3, 7};
-#pragma GCC unroll 8
-    for (int r = 0; r < 8; ++r) bytes[reversed[r]] = p[r];
+    join_bits(p, bytes);
 }
 
 // The inverse; a null plane is not wanted.
 static void cut_planes(const u8v* bytes, uint8_t* const* planes, size_t at) {
-    u8v p[8], q[8];
-#pragma GCC unroll 8
-    for (int v = 0; v < 8; ++v) p[v] = bytes[v];
-    zip_round<8, 4>(p);
-    zip_round<8, 2>(p);
-    zip_round<8, 1>(p);
-    zip_round<8, 4>(p);
-#pragma GCC unroll 8
-    for (int r = 0; r < 8; ++r) q[(r >> 2 & 1) | (r & 1) << 1 | (r & 2) << 1] = p[r];
-    transpose_bits(q);
+    u8v q[8];
+    cut_bits(bytes, q);
 #pragma GCC unroll 8
     for (int k = 0; k < 8; ++k) {
         if (planes[k]) store(planes[k] + at, q[k]);

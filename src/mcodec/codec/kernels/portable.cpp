@@ -114,31 +114,12 @@ MC_INLINE void with_bits(F f) {
 }
 
 template <size_t Size>
-struct Word;
-template <>
-struct Word<1> {
-    typedef uint8_t type;
-};
-template <>
-struct Word<2> {
-    typedef uint16_t type;
-};
-template <>
-struct Word<4> {
-    typedef uint32_t type;
-};
-template <>
-struct Word<8> {
-    typedef uint64_t type;
-};
-
-template <size_t Size>
 constexpr size_t kGroup = 8;
 
 // One element at a time, and no branches.
 template <size_t Size>
 MC_INLINE void expand(uint64_t chosen, const uint8_t* in, uint8_t* out) {
-    typedef typename Word<Size>::type T;
+    typedef typename Unsigned<Size>::type T;
     for (size_t i = 0; i < 8; ++i) {
         const uint64_t bit = chosen >> i & 1;
         put<T>(out, i, static_cast<T>(get<T>(in, 0) & (0 - bit)));
@@ -147,7 +128,7 @@ MC_INLINE void expand(uint64_t chosen, const uint8_t* in, uint8_t* out) {
 }
 template <size_t Size>
 MC_INLINE void compress(uint64_t chosen, const uint8_t* in, uint8_t* out) {
-    typedef typename Word<Size>::type T;
+    typedef typename Unsigned<Size>::type T;
     for (size_t i = 0; i < 8; ++i) {
         put<T>(out, 0, get<T>(in, i));
         out += (chosen >> i & 1) * Size;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mcodec.codec.kernels import reference
+from mcodec.codec.kernels.switch import impl
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,7 @@ def subtract_base(
     out
         Written: float64(values) - float64(base), shape (n,); NaN where one is not finite.
     """
-    reference.subtract_base(dtype, base, values, out)
+    impl().subtract_base(dtype, base, values, out)
 
 
 def add_residual(
@@ -49,4 +49,4 @@ def add_residual(
     out
         Written: patterns of the dtype, shape (n,).
     """
-    reference.add_residual(dtype, base, residual, out)
+    impl().add_residual(dtype, base, residual, out)

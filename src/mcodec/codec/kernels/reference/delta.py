@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     Bytes = npt.NDArray[np.uint8]
     Patterns = npt.NDArray[np.unsignedinteger[Any]]
-    Counts = npt.NDArray[np.int64]
 
 
 # --- differences ---
@@ -65,7 +64,7 @@ def _check_packed(packed: Sequence[Bytes], lengths: Bytes, n: int, width: int) -
     check_size(lengths, n, "lengths")
     above = [*count_above(lengths, width)[:0:-1], count_above(lengths, 1)[0]]
     for array, count in zip(packed, above, strict=True):
-        check_size(array, (int(count) + 7) // 8, "packed")
+        check_size(array, (count + 7) // 8, "packed")
 
 
 def pack_delta(base: Patterns, values: Patterns, lengths: Bytes, packed: Sequence[Bytes]) -> None:
@@ -98,11 +97,12 @@ def _add_bits(to: Patterns, where: npt.NDArray[np.bool_], packed: Bytes, bit: in
     to[where] |= bits.astype(to.dtype) << to.dtype.type(bit)
 
 
-def count_above(lengths: Bytes, most: int) -> Counts:
+def count_above(lengths: Bytes, most: int) -> list[int]:
     """See `mcodec.codec.kernels.count_above`."""
     require(0 <= most <= 256, "most: must be 0 to 256")
     histogram = np.bincount(lengths, minlength=256)
-    return (lengths.size - np.cumsum(histogram)).astype(np.int64)[:most]
+    above: list[int] = (lengths.size - np.cumsum(histogram)).tolist()
+    return above[:most]
 
 
 # --- classes ---

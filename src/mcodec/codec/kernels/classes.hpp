@@ -1,0 +1,135 @@
+// The classes of elements by the exponent of a base, and what is counted of lengths.
+
+// How often each byte comes: four tables, so that equal bytes do not wait for each other.
+struct Histogram {
+    uint64_t counts[4][256] = {};
+
+    void add(const uint8_t* bytes, size_t n) {
+        size_t i = 0;
+        for (; i + 4 <= n; i += 4) {
+            for (size_t j = 0; j < 4; ++j) ++counts[j][bytes[i + j]];
+        }
+        for (; i < n; ++i) ++counts[0][bytes[i]];
+    }
+    uint64_t of(int byte) const {
+        return counts[0][byte] + counts[1][byte] + counts[2][byte] + counts[3][byte];
+    }
+};
+
+static void count_above(CountAbove& job) noexcept {
+    Histogram histogram;
+    histogram.add(job.lengths, job.n);
+    uint64_t above = job.n;
+    for (int k = 0; k < 256; ++k) job.above[k] = above -= histogram.of(k);
+}
+
+template <Dtype D>
+MC_INLINE int exponent_of(const uint8_t* base, size_t i) {
+    constexpr Format format = format_of(D);
+    return get<typename Number<D>::pattern>(base, i) >> format.mantissa &
+           ((1 << format.exponent) - 1);
+}
+
+// The classes of a chunk's elements.
+template <Dtype D>
+MC_INLINE void classify(const Classes& job, size_t at, size_t count, uint8_t* classes) {
+    const int last = job.count - 1, emax = job.emax;
+    const uint8_t* base = job.base + at * sizeof(typename Number<D>::pattern);
+    for (size_t i = 0; i < count; ++i) {
+        const int below = emax - exponent_of<D>(base, i);
+        classes[i] = static_cast<uint8_t>(below < 0 ? 0 : below < last ? below : last);
+    }
+}
+
+// Calls visit(at, count, classes) for chunks, until it returns false.
+template <Dtype D, class Visit>
+MC_INLINE bool for_classes(const Classes& job, Visit visit) {
+    alignas(64) uint8_t classes[kChunk];
+    for (size_t at = 0; at < job.n; at += kChunk) {
+        const size_t count = job.n - at < kChunk ? job.n - at : kChunk;
+        classify<D>(job, at, count, classes);
+        if (!visit(at, count, classes)) return false;
+    }
+    return true;
+}
+
+template <Dtype D>
+static void find_exponent(MaxExponent& job) {
+    int largest = 0;
+    for (size_t i = 0; i < job.n; ++i) {
+        const int exponent = exponent_of<D>(job.base, i);
+        largest = largest < exponent ? exponent : largest;
+    }
+    job.exponent = largest;
+}
+
+template <Dtype D>
+static void count_in_classes(Classes& job) {
+    Histogram histogram;
+    for_classes<D>(job, [&](size_t, size_t count, const uint8_t* classes) {
+        histogram.add(classes, count);
+        return true;
+    });
+    for (int i = 0; i < job.count; ++i) job.counts[i] = histogram.of(i);
+}
+
+// Calls move(where in its stream, element) for every element in order; false if the streams have
+// other sizes than the classes.
+template <Dtype D, class Move>
+MC_INLINE bool deal(const Classes& job, Move move) {
+    uint8_t* next[kMaxClasses];
+    const uint8_t* end[kMaxClasses];
+    for (int i = 0; i < job.count; ++i) {
+        next[i] = job.streams[i];
+        end[i] = next[i] + job.sizes[i];
+    }
+    const bool within = for_classes<D>(job, [&](size_t at, size_t count, const uint8_t* classes) {
+        bool roomy = true;
+        for (int i = 0; i < job.count; ++i) {
+            roomy &= static_cast<size_t>(end[i] - next[i]) >= count;
+        }
+        for (size_t i = 0; i < count; ++i) {
+            uint8_t*& stream = next[classes[i]];
+            if (!roomy && stream == end[classes[i]]) return false;
+            move(stream++, at + i);
+        }
+        return true;
+    });
+    bool full = within;
+    for (int i = 0; i < job.count; ++i) full &= next[i] == end[i];
+    return full;
+}
+
+template <Dtype D>
+static void split_by_class(Classes& job) {
+    job.valid = deal<D>(job, [&](uint8_t* place, size_t i) { *place = job.lengths[i]; });
+}
+
+template <Dtype D>
+static void merge_by_class(Classes& job) {
+    job.valid = deal<D>(job, [&](const uint8_t* place, size_t i) { job.lengths[i] = *place; });
+}
+
+// Calls f with a dtype as a constant.
+template <class F>
+MC_INLINE void with_dtype(Dtype dtype, F f) {
+    switch (dtype) {
+        case Dtype::float16: return f(std::integral_constant<Dtype, Dtype::float16>{});
+        case Dtype::bfloat16: return f(std::integral_constant<Dtype, Dtype::bfloat16>{});
+        case Dtype::float32: return f(std::integral_constant<Dtype, Dtype::float32>{});
+        case Dtype::float64: return f(std::integral_constant<Dtype, Dtype::float64>{});
+    }
+}
+
+static void max_exponent(MaxExponent& job) noexcept {
+    with_dtype(job.dtype, [&](auto dtype) { find_exponent<dtype>(job); });
+}
+static void count_classes(Classes& job) noexcept {
+    with_dtype(job.dtype, [&](auto dtype) { count_in_classes<dtype>(job); });
+}
+static void split_classes(Classes& job) noexcept {
+    with_dtype(job.dtype, [&](auto dtype) { split_by_class<dtype>(job); });
+}
+static void merge_classes(Classes& job) noexcept {
+    with_dtype(job.dtype, [&](auto dtype) { merge_by_class<dtype>(job); });
+}

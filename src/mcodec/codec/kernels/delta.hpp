@@ -1,0 +1,251 @@
+// merge_delta, pack_delta, delta_lengths: differences between two tensors, bit by bit.
+//
+// A chunk of differences is handled as W planes of one vector each. From the planes of the lengths
+// come those of "longer than k", which say whose bits an array has; a sign becomes the rest of a
+// two's complement, and the other way round, by one pass from the lowest plane up.
+
+template <size_t Size>
+struct Delta {
+    static constexpr int width = 8 * Size;
+    typedef typename Unsigned<Size>::type word;
+    typedef std::make_signed_t<word> number;
+
+    // Patterns to integers in the order of their numbers, and back.
+    static word flipped(word u) {
+        constexpr word rest = static_cast<word>(~(word{1} << (width - 1)));
+        const word negative = static_cast<word>(static_cast<number>(u) >> (width - 1));
+        return static_cast<word>(u ^ (negative & rest));
+    }
+
+    static word difference(const uint8_t* base, const uint8_t* values, size_t i) {
+        return static_cast<word>(flipped(get<word>(values, i)) - flipped(get<word>(base, i)));
+    }
+
+    // longer[k]: the elements of a chunk whose length is above k.
+    static void compare(const uint8_t* lengths, u8v (&longer)[width]) {
+        u8v bytes[8], bits[8];
+        for (size_t v = 0; v < 8; ++v) bytes[v] = load_lanes(lengths + 16 * v);
+        cut_bits(bytes, bits);
+        constexpr int low = Size == 2 ? 4 : Size == 4 ? 5 : 6;  // of the bits of a length
+        longer[0] = u8v{};
+#pragma GCC unroll 6
+        for (int j = 0; j < low; ++j) {
+#pragma GCC unroll 32
+            for (int k = 0; k < 1 << j; ++k) {
+                longer[k + (1 << j)] = bits[j] & longer[k];
+                longer[k] |= bits[j];
+            }
+        }
+        u8v all = bits[low];
+        for (int j = low + 1; j < 8; ++j) all |= bits[j];
+        for (u8v& plane : longer) plane |= all;
+    }
+
+    // Signed planes to magnitudes and back: where `negative` has ones, -x.
+    static void negate(u8v (&planes)[width], u8v negative) {
+        u8v seen{};
+        for (u8v& plane : planes) {
+            const u8v bits = plane;
+            plane ^= negative & seen;
+            seen |= bits;
+        }
+    }
+};
+
+MC_INLINE bool is_zero(u8v v) {
+    const u64v words = (u64v)v;
+    uint64_t any = 0;
+    for (size_t i = 0; i < kW / 8; ++i) any |= words[i];
+    return !any;
+}
+
+template <class Bits>
+MC_INLINE u8v spread_plane(BitReader& reader, u8v chosen) {
+    alignas(64) uint64_t words[kW / 8];
+    store(words, chosen);
+    for (uint64_t& word : words) {
+        const uint64_t mask = word;
+        word = Bits::spread(reader.next(), mask);
+        reader.at += ones(mask);
+    }
+    return load(words);
+}
+
+template <class Bits>
+MC_INLINE void gather_plane(BitWriter& writer, u8v plane, u8v chosen) {
+    alignas(64) uint64_t words[kW / 8], masks[kW / 8];
+    store(words, plane);
+    store(masks, chosen);
+    for (size_t i = 0; i < kW / 8; ++i) {
+        writer.add(Bits::gather(words[i], masks[i]), ones(masks[i]));
+    }
+}
+
+template <size_t Size, class Bits>
+struct MergeDifferences : Delta<Size> {
+    using D = Delta<Size>;
+    using word = typename D::word;
+    static constexpr bool kStream = false;
+    static constexpr int width = D::width;
+    const uint8_t* base;
+    const uint8_t* lengths;
+    BitReader low[width];  // by bit; the last has the signs
+
+    explicit MergeDifferences(const MergeDelta& job) : base(job.base), lengths(job.lengths) {
+        for (int i = 0; i < width; ++i) {
+            BitReader& reader = low[i + 1 < width ? width - 2 - i : i];
+            reader = {job.packed[i], job.bytes[i]};
+        }
+    }
+
+    template <class Visit>
+    void inputs(Visit visit) {
+        visit(base, kChunk * Size);
+        visit(lengths, kChunk);
+    }
+
+    void chunk(size_t, size_t from, size_t, uint8_t* out) {
+        u8v longer[width], planes[width];
+        D::compare(lengths + from, longer);
+        int k = 0;
+        for (; k + 1 < width && !is_zero(longer[k + 1]); ++k) {
+            planes[k] = spread_plane<Bits>(low[k], longer[k + 1]) | (longer[k] & ~longer[k + 1]);
+        }
+        planes[k] = longer[k];
+        while (++k < width) planes[k] = u8v{};
+        D::negate(planes, spread_plane<Bits>(low[width - 1], longer[0]));
+        join(planes, out);
+        const uint8_t* in = base + from * Size;
+        for (size_t i = 0; i < kChunk; ++i) {
+            const word sum = static_cast<word>(D::flipped(get<word>(in, i)) + get<word>(out, i));
+            put<word>(out, i, D::flipped(sum));
+        }
+    }
+
+    static void join(const u8v (&planes)[width], uint8_t* out) {
+        u8v bytes[Size][8];
+        for (size_t i = 0; i < Size; ++i) {
+            u8v group[8];
+            for (int k = 0; k < 8; ++k) group[k] = planes[8 * i + k];
+            join_bits(group, bytes[i]);
+        }
+        for (size_t v = 0; v < 8; ++v) {
+            u8v b[8];
+            for (size_t i = 0; i < Size; ++i) b[i] = bytes[i][v];
+            put_elements<Size>(out, v, b);
+        }
+    }
+
+    // Whether the arrays had as many bits as the lengths say.
+    bool fits() const {
+        for (const BitReader& reader : low) {
+            if ((reader.at + 7) / 8 != reader.bytes) return false;
+        }
+        return true;
+    }
+};
+
+template <size_t Size, class Bits>
+struct PackDifferences : Delta<Size> {
+    using D = Delta<Size>;
+    using word = typename D::word;
+    static constexpr int width = D::width;
+    const uint8_t* base;
+    const uint8_t* values;
+    const uint8_t* lengths;
+    BitWriter low[width];
+
+    explicit PackDifferences(const PackDelta& job)
+        : base(job.base), values(job.values), lengths(job.lengths) {
+        for (int i = 0; i < width; ++i) {
+            low[i + 1 < width ? width - 2 - i : i] = {job.packed[i]};
+        }
+    }
+
+    template <class Visit>
+    void inputs(Visit visit) {
+        visit(base, kChunk * Size);
+        visit(values, kChunk * Size);
+        visit(lengths, kChunk);
+    }
+
+    void chunk(size_t, size_t from, size_t, uint8_t* tile) {
+        u8v longer[width], planes[width];
+        D::compare(lengths + from, longer);
+        for (size_t i = 0; i < kChunk; ++i) {
+            put<word>(tile, i, D::difference(base + from * Size, values + from * Size, i));
+        }
+        cut(tile, planes);
+        const u8v negative = planes[width - 1];
+        D::negate(planes, negative);
+        for (int k = 0; k + 1 < width && !is_zero(longer[k + 1]); ++k) {
+            gather_plane<Bits>(low[k], planes[k], longer[k + 1]);
+        }
+        gather_plane<Bits>(low[width - 1], negative, longer[0]);
+    }
+
+    static void cut(const uint8_t* tile, u8v (&planes)[width]) {
+        u8v bytes[Size][8];
+        for (size_t v = 0; v < 8; ++v) {
+            u8v b[8];
+            get_elements<Size>(tile, v, b);
+            for (size_t i = 0; i < Size; ++i) bytes[i][v] = b[i];
+        }
+        for (size_t i = 0; i < Size; ++i) {
+            u8v group[8];
+            cut_bits(bytes[i], group);
+            for (int k = 0; k < 8; ++k) planes[8 * i + k] = group[k];
+        }
+    }
+
+    void run(size_t n) {
+        alignas(64) uint8_t tile[kChunk * Size], pad[kPad];
+        const size_t rest = n % kChunk, full = n - rest;
+        for (size_t at = 0; at < full; at += kChunk) chunk(at, at, kChunk, tile);
+        if (rest) {
+            pad_inputs(*this, full, rest, pad);
+            chunk(full, 0, rest, tile);
+        }
+        for (BitWriter& writer : low) writer.finish();
+    }
+};
+
+template <size_t Size>
+static void measure(const DeltaLengths& job) {
+    using D = Delta<Size>;
+    for (size_t i = 0; i < job.n; ++i) {
+        const typename D::word d = D::difference(job.base, job.values, i);
+        const bool negative = d >> (D::width - 1);
+        const uint64_t size = static_cast<typename D::word>(negative ? 0 - d : d);
+        job.out[i] = static_cast<uint8_t>(size ? 64 - __builtin_clzll(size) : 0);
+    }
+}
+
+static void delta_lengths(const DeltaLengths& job) noexcept {
+    with_size(job.size, [&](auto size) {
+        constexpr size_t bytes = decltype(size)::value;
+        if constexpr (bytes > 1) measure<bytes>(job);
+    });
+}
+
+static void pack_delta(const PackDelta& job) noexcept {
+    with_size(job.size, [&](auto size) {
+        with_bits([&](auto bits) {
+            constexpr size_t bytes = decltype(size)::value;
+            if constexpr (bytes > 1) PackDifferences<bytes, decltype(bits)>(job).run(job.n);
+        });
+    });
+}
+
+static void merge_delta(MergeDelta& job) noexcept {
+    with_size(job.size, [&](auto size) {
+        with_bits([&](auto bits) {
+            constexpr size_t bytes = decltype(size)::value;
+            if constexpr (bytes > 1) {
+                MergeDifferences<bytes, decltype(bits)> merge(job);
+                run_merge(merge, job.n, bytes, job.out);
+                job.valid = merge.fits();
+            }
+        });
+    });
+}
