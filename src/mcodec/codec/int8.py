@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 PLANES: Final = 0  # modes of a block
 BYTES: Final = 1
+_WORTH: Final = 64  # bytes have to save one part in so many
 _SCALE_BYTES: Final = 4
 
 
@@ -232,14 +233,15 @@ def _planes(codes: Codes) -> list[CodedStream]:
 
 
 def store_codes(codes: Codes, planes: list[CodedStream], *, planes_only: bool) -> Coded:
-    """Return planes where they are smaller than bytes, or where there may be nothing else."""
+    """Return bytes where they are clearly smaller than planes, and planes may be left."""
     from mcodec.codec import coder
 
     if planes_only:
         return PLANES, planes
     whole = coder.code(codes, coder.SYMBOLS)
-    # Bytes are decoded without a transposition, so they win a tie.
-    return (PLANES, planes) if coder.stored(planes) < len(whole.data) else (BYTES, [whole])
+    size = coder.stored(planes)
+    # Bytes of trained weights are Huffman codes to the last bit, and take twice as long to decode.
+    return (BYTES, [whole]) if len(whole.data) <= size - size // _WORTH else (PLANES, planes)
 
 
 def codes_of(mode: int, streams: Sequence[Stream | None], n: int) -> Codes:
