@@ -133,7 +133,8 @@ def separate(dtype: str, mode: int, stream: Stream | None, n: int) -> list[Strea
     exponent = symbols >> np.uint8(BITS)
     if first:
         exponent += np.uint8(first)
-        exponent *= symbols != 0  # in one pass each; an index of zeros takes ten times as long
+        if not symbols.all():
+            exponent *= symbols != 0  # whole passes: an index of zeros takes ten times as long
     planes = empty_planes(BITS, n)
     kernels.bytes_to_planes(symbols, planes)
     return [exponent.data, *(plane.data for plane in planes)]
