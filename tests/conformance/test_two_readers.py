@@ -13,19 +13,22 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
-from hypothesis import given, note
+from hypothesis import assume, given, note
 from hypothesis import strategies as st
 from xxhash import xxh3_64_intdigest
 
 import mcodec
 from mcodec.errors import FormatError
-from mcodec.types import dtype_name
+from mcodec.types import dtype_name, numpy_dtype
 from support.forge import Forged
 from support.junk import mutate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parents[2]
 VECTORS = ROOT / "spec" / "vectors"
@@ -189,3 +192,57 @@ def test_any_planes(tmp_path: Path, path: str, planes: int, mid: bool | None) ->
 def test_any_cut(tmp_path: Path, path: str, share: float, planes: int | None) -> None:
     whole = (VECTORS / path).read_bytes()
     agree(tmp_path / "x.mc", whole[: int(share * len(whole))], partial=True, planes=planes)
+
+
+OPTIONS: tuple[dict[str, Any], ...] = (
+    {},
+    {"optimize": "file"},
+    {"codec": "csr(values=bfp(bits=5,scope=axis:0,signs=compact))", "force": True},
+    {"codec": "csr(values=int8(scope=axis:-1))", "force": True},
+    {"codec": "csr", "force": True, "layout": "progressive"},
+    {"codec": "int8(scope=axis:0)"},
+    {"codec": "int8", "layout": "progressive"},
+    {"codec": "delta"},
+    {"codec": "delta(values=bfp(bits=6,scope=axis:-1))"},
+    {"codec": "mask"},
+    {"bits": 7},
+)
+
+
+def relatives(rng: np.random.Generator, dtype: Any) -> dict[str, dict[str, NDArray[Any]]]:
+    """Make tasks that have weights of one another, steps between them, and masks in one another."""
+    shapes = [tuple(rng.integers(1, 9, rng.integers(0, 4))) for _ in range(6)] + [(0, 3), (40, 9)]
+    shapes += [(130, 127)] if rng.random() < 0.1 else []
+    base = [np.asarray(rng.normal(size=shape) * 0.05).astype(dtype) for shape in shapes]
+    near = [np.asarray(b + b * (rng.random(b.shape) - 0.5) * 0.01).astype(dtype) for b in base]
+    order = [rng.random(b.shape) for b in base]
+    nothing = np.zeros((), dtype)
+    few, many = (
+        [np.where(o < share, b, nothing) for o, b in zip(order, base, strict=True)]
+        for share in (0.3, 0.7)
+    )
+    return {
+        task: {f"{i}/kernel": array for i, array in enumerate(arrays)}
+        for task, arrays in (("A", base), ("B", near), ("C", few), ("D", many))
+    }
+
+
+@given(
+    st.sampled_from(OPTIONS),
+    st.sampled_from(["float16", "bfloat16", "float32", "float64"]),
+    st.integers(0, 2**32),
+)
+def test_what_the_library_writes(
+    tmp_path: Path, options: dict[str, Any], dtype: str, seed: int
+) -> None:
+    assume(dtype != "float64" or not options.get("codec", "").startswith("delta(values"))
+    path = tmp_path / "w.mc"
+    models = relatives(np.random.default_rng(seed), numpy_dtype(dtype))
+    mcodec.pack(models, path, jobs=1, **options)
+    found = by_reference(path.read_bytes())
+    assert not isinstance(found, str), found
+    assert found == by_library(path, path.read_bytes())
+    if not options.get("codec") and "bits" not in options:
+        for task, tensors in models.items():
+            for name, array in tensors.items():
+                assert found[task][name] == (dtype, array.shape, array.tobytes())
