@@ -134,6 +134,14 @@ def _openzl_back(packed: bytes, dtype: str) -> bytes:
     return bytes(zl.DCtx().decompress(packed)[0].content.as_bytes())
 
 
+def _zstd(level: int) -> Callable[[bytes, str], bytes]:
+    return lambda data, dtype: zstandard.compress(data, level)
+
+
+def _zstd_back(packed: bytes, dtype: str) -> bytes:
+    return zstandard.decompress(packed)
+
+
 PEERS: Final = (
     Peer(
         "ZipNN",
@@ -167,14 +175,7 @@ PEERS: Final = (
         _openzl_back,
     ),
     *(
-        Peer(
-            f"zstd {level}",
-            f"level {level}",
-            ("zstandard",),
-            level > 3,
-            lambda data, dtype, level=level: zstandard.compress(data, level),
-            lambda packed, dtype: zstandard.decompress(packed),
-        )
+        Peer(f"zstd {level}", f"level {level}", ("zstandard",), level > 3, _zstd(level), _zstd_back)
         for level in (3, 19)
     ),
 )

@@ -59,7 +59,7 @@ def entropy(symbols: Iterable[int] | NDArray[Any]) -> float:
 def exponent_bits(kernel: NDArray[np.float32]) -> float:
     """Return the bits of signs, mantissas, and exponents by their entropy, of what is not zero."""
     stored = kernel[kernel != 0].view(np.uint32)
-    return 24 * stored.size + entropy(stored >> 23 & 255)
+    return 24.0 * int(stored.size) + entropy(stored >> 23 & 255)
 
 
 def integer_bits(kernel: NDArray[np.float32]) -> float:
