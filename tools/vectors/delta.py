@@ -53,7 +53,7 @@ def at_rank(place: int, width: int) -> int:
 
 def difference(a: int, b: int, width: int) -> int:
     """Give d of a base pattern and a pattern."""
-    d = (rank(b, width) - rank(a, width)) % 2**width
+    d: int = (rank(b, width) - rank(a, width)) % 2**width
     return d if d < 2 ** (width - 1) else d - 2**width
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import zstandard
 
@@ -56,9 +56,9 @@ def manifest_cases() -> Iterator[Valid]:
     yield valid("container-aliases", text, family)
     family = Family()
     index = family.add(raw("int16", 2, [([2], b"\x01\x00\x02\x00"), ([], b"\xff\x7f")]))
-    tensors = {name: (index, i % 2) for i, name in enumerate("abcdef")}
-    family.task("A", tensors, ties=[[4, 0], [3, 1], [2, 0]], meta={"seed": "7", "": "größer"})
-    family.task("B", tensors, ties=[], meta={})
+    many: dict[str, Any] = {name: (index, i % 2) for i, name in enumerate("abcdef")}
+    family.task("A", many, ties=[[4, 0], [3, 1], [2, 0]], meta={"seed": "7", "": "größer"})
+    family.task("B", many, ties=[], meta={})
     text = "tensors that were one array, others that are equal, and words kept with a task"
     yield valid("container-ties", text, family)
     family = Family()

@@ -51,9 +51,8 @@ def under(
     ]
     whole = bytes(out)
     decode = lambda *_, **__: whole  # noqa: E731 - one bytes, whatever is asked
-    run = Run({"id": "mask", **config}, dtype, size, shapes, [], blocks, decode)
-    run.roles = roles
-    return run
+    config = {"id": "mask", **config}
+    return Run(config, dtype, size, shapes, [], blocks, decode, roles=roles)
 
 
 def owned(
