@@ -67,6 +67,7 @@ class TaskRow:
             "shared_bytes": self.shared_bytes,
             "delta_bytes": self.delta_bytes,
             "own_bytes": self.own_bytes,
+            "read_bytes": self.read_bytes,
             "meta": self.meta,
         }
 

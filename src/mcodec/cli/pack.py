@@ -153,14 +153,7 @@ def _to_json(report: PackReport) -> dict[str, Any]:
         "fused_runs": report.fused,
         "optimize": report.optimize,
         "choices": [_choice(choice) for choice in report.choices],
-        "tasks": [
-            {
-                **cost.row.to_json(),
-                "read_bytes": cost.row.read_bytes,
-                "paper_bytes": cost.paper_bytes,
-            }
-            for cost in report.tasks
-        ],
+        "tasks": [{**cost.row.to_json(), "paper_bytes": cost.paper_bytes} for cost in report.tasks],
         "warnings": list(report.warnings),
     }
 

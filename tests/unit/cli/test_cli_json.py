@@ -15,7 +15,8 @@ from support.command import call
 if TYPE_CHECKING:
     from pathlib import Path
 
-TASK = {"name", "tensors", "parameters", "source_bytes", "stored_bytes", "bits_per_weight"}
+TASK = {"name", "tensors", "parameters", "source_bytes", "stored_bytes", "bits_per_weight", "meta"}
+TASK |= {f"{part}_bytes" for part in ("shared", "delta", "own", "read")}
 ENTRY = {"name", "shape", "dtype", "codec", "streams", "max_abs_error", "sqnr_db"}
 STREAM = {"name", "coder", "raw_bytes", "stored_bytes"}
 
@@ -58,6 +59,7 @@ def test_ls() -> None:
         assert 0 < task["stored_bytes"] < found["file_bytes"]
         bits = 8 * task["stored_bytes"] / task["parameters"]
         assert task["bits_per_weight"] == pytest.approx(bits, abs=1e-4)
+        assert task["shared_bytes"] + task["delta_bytes"] + task["own_bytes"] == task["read_bytes"]
 
 
 def test_info() -> None:
