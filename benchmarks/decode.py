@@ -3,8 +3,9 @@
     python benchmarks/decode.py [--json] [--seconds S]
 
 One tensor of 4 million float32 in the order of blocks, one thread, from the streams as the file has
-them: zstd frames are decoded, hashes are not taken. Decodes and copies of as many bytes alternate, both
-block by block into an array that was touched before; medians. The goals are 0.5 for csr and int8 and 0.12 for delta, whose streams are serial by nature.
+them: zstd frames are decoded, hashes are not taken. Decodes and copies of as many bytes alternate,
+both block by block into an array that was touched before; medians. The goals are 0.5 for csr and
+int8, and 0.12 for delta, whose streams are serial by nature.
 """
 
 from __future__ import annotations

@@ -47,7 +47,9 @@ def weights(rng: np.random.Generator, dtype: str, shape: tuple[int, ...]) -> NDA
 
 def tuned(rng: np.random.Generator, base: NDArray[Any]) -> NDArray[Any]:
     """Move every weight by some percent."""
-    found: NDArray[Any] = (base + base * np.asarray(rng.normal(size=base.shape) * 0.02)).astype(base.dtype)
+    found: NDArray[Any] = (base + base * np.asarray(rng.normal(size=base.shape) * 0.02)).astype(
+        base.dtype
+    )
     return found
 
 
