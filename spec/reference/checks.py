@@ -109,6 +109,10 @@ def check_tasks(tasks: list[dict[str, Any]], runs: list[Run]) -> None:
             blob = runs[task["skeleton"]] if there else None
             sound = blob and blob.dtype == "uint8" and [len(s) for s in blob.shapes] == [1]
             need(sound, "manifest_reference", f"skeleton {task['skeleton']}")
+    named = {run for task in tasks for _, run, _ in task["tensors"]}
+    named |= {task["skeleton"] for task in tasks if "skeleton" in task}
+    for index, run in enumerate(runs):
+        need(index in named or not run.roles, "manifest_reference", f"run {index} is nobody's")
 
 
 def check_pairs(pairs: list[list[int]], runs: list[Run]) -> None:

@@ -180,11 +180,15 @@ def decoded_cases() -> Iterator[Invalid]:
     family = Family()
     for other in (run, *below):
         family.add(other)
-    draft = family.draft()
+    draft = family.task("A", {"w": (0, 0)}).draft()
     for item in draft.manifest["runs"]:
         item[2] = [[2**40]]
     text = "2^22 blocks without rows, whose base comes later and has none"
-    yield Invalid("bases-claimed", "row_order", text, draft.build())
+    yield Invalid("bases-claimed", "decoded_too_large", text, draft.build())
+    text = "a run on another run that no task names"
+    draft = stack()
+    draft.manifest["tasks"][0]["tensors"] = []
+    yield Invalid("bases-nobody", "manifest_reference", text, draft.build())
     draft = stack(PROGRESSIVE)
     whole = draft.build()
     text = "a run with bases in a progressive file that is cut off"
