@@ -13,7 +13,7 @@ from mcodec.types import itemsize
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from mcodec.container.manifest import Bases, Run
+    from mcodec.container.manifest import Bases, Manifest, Run
     from mcodec.types import CodecLike, RunSpec
 
     Place = tuple[int, int]  # run, member
@@ -74,6 +74,21 @@ def _check_place(
     good = good and runs[number].stands_on is None
     if not good or specs[number].dtype != dtype or specs[number].shapes[member] != shape:
         raise _refuse("manifest_reference", index, f"stands on run {number}, member {member}")
+
+
+def check_named(manifest: Manifest) -> None:
+    """Refuse a run that stands on others for no task: no budget holds its decode (step 10).
+
+    Raises
+    ------
+    FormatError
+        ``manifest_reference``.
+    """
+    named: set[int | None] = {place.run for task in manifest.tasks for place in task.tensors}
+    named.update(task.skeleton_run for task in manifest.tasks)
+    for index, run in enumerate(manifest.runs):
+        if run.stands_on is not None and index not in named:
+            raise _refuse("manifest_reference", index, "stands on others for no task")
 
 
 def touched_bytes(bases: Bases, specs: Sequence[RunSpec]) -> int:

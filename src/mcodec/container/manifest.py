@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from mcodec import limits
-from mcodec.container.bases import check_bases, touched_bytes
+from mcodec.container.bases import check_bases, check_named, touched_bytes
 from mcodec.errors import CodecConfigError, FormatError, one_line
 from mcodec.types import CodecLike, RunSpec, itemsize
 
@@ -173,7 +173,7 @@ class Checked:
             if not task.name:
                 raise _refuse("manifest_invalid", "a task has an empty name")
             self._check_task(task)
-        self._check_hidden()
+        check_named(manifest)
         self._check_pairs()
         for task in manifest.tasks:
             self._check_budget(task, budget)
@@ -232,15 +232,6 @@ class Checked:
                 or len(spec.shapes[0]) != 1
             ):
                 raise _refuse("manifest_reference", f"task {task.name!r} has no sound skeleton")
-
-    def _check_hidden(self) -> None:
-        """Refuse a run that stands on others for nobody: no budget would hold its decode."""
-        tasks = self.manifest.tasks
-        named: set[int | None] = {tensor.run for task in tasks for tensor in task.tensors}
-        named.update(task.skeleton_run for task in tasks)
-        for index, run in enumerate(self.manifest.runs):
-            if run.stands_on is not None and index not in named:
-                raise _refuse("manifest_reference", f"run {index} stands on others for no task")
 
     def _check_pairs(self) -> None:
         seen: set[int] = set()
