@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 OWN_RUN: Final = 16_384  # elements from which a tensor is a run of its own
 SHARED_RUN: Final = 1 << 16  # elements that a shared run has at most
+# Elements from which small tensors of one last name (``gamma``, ``running_var``) lie together: they
+# have one sign and like exponents, which pays for the rows of another run (docs/adr/0013).
+OWN_LEAF: Final = 1 << 15
 # Bytes have no planes to interleave; what stands on another task's run is no partner of it.
 _NEVER_FUSED: Final = ("raw", "delta", "mask")
 
@@ -104,6 +109,11 @@ def _order(run: RunPlan) -> tuple[bool, int, int]:
     return not run.shared, run.task, run.members[0]
 
 
+def _leaf(name: str) -> str:
+    """Return what a tensor is in its layer: ``gamma:0``, ``running_var``."""
+    return re.split("[/.]", name)[-1]
+
+
 class _Layout:
     """Opens a run for each kind of tensor, and closes it when it is full."""
 
@@ -117,6 +127,11 @@ class _Layout:
         self._codings = codings
         self._users = users
         self._open: dict[Any, tuple[list[RunPlan], int]] = {}  # kind -> runs, their elements
+        self._leaves = Counter[tuple[int, str, str]]()  # elements of small tensors
+        for task, model in enumerate(models):
+            for tensor in model:
+                if tensor.size < OWN_RUN:
+                    self._leaves[task, tensor.dtype, _leaf(tensor.name)] += tensor.size
         self._groups = 0
         self.runs: list[RunPlan] = []
 
@@ -129,7 +144,8 @@ class _Layout:
             runs, start = self._start(group, codecs, first.dtype, fused=fused), 0
         else:
             users = tuple(self._users_of(place) for place in group.items())
-            kind = (first.dtype, fused, tuple(group), tuple(codecs), users)
+            leaf = self._leaf(next(iter(group)), first)
+            kind = (first.dtype, fused, tuple(group), tuple(codecs), users, leaf)
             runs, used = self._open.get(kind, ([], SHARED_RUN))
             start = -(-used // RUN_ALIGNMENT) * RUN_ALIGNMENT
             if not runs or start + first.size > SHARED_RUN:
@@ -142,6 +158,11 @@ class _Layout:
             run.bases = run.bases or [[] for _ in below]
             for places, place in zip(run.bases, below, strict=True):
                 places.append(place)
+
+    def _leaf(self, task: int, tensor: TensorSpec) -> str:
+        """Return the last part of a name where many small tensors have it, else nothing."""
+        leaf = _leaf(tensor.name)
+        return leaf if self._leaves[task, tensor.dtype, leaf] >= OWN_LEAF else ""
 
     def _users_of(self, place: Place) -> tuple[int, ...]:
         return self._users.get(place, (place[0],))

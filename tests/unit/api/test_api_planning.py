@@ -192,3 +192,17 @@ def test_scales_of_integers_are_never_lossy(tmp_path: Path) -> None:
         pack(tmp_path, model, **options)
         with mcodec.open(tmp_path / "x.mc") as file:
             assert cases.same_bits(file.task()["kernel_scale"], scale)
+
+
+def test_many_small_tensors_of_one_name_lie_together(tmp_path: Path) -> None:
+    model = {
+        f"{layer}.{leaf}": cases.weights("float32", (3000 + layer,))
+        for layer in range(11)
+        for leaf in ("gamma", "beta")
+    }
+    model["few.bias"] = cases.weights("float32", (5,))
+    _, reader = pack(tmp_path, model)
+    leaves = [set[str]() for _ in reader.runs]
+    for tensor in reader.manifest.tasks[0].tensors:
+        leaves[tensor.run].add(tensor.name.rpartition(".")[2])
+    assert leaves == [{"gamma"}, {"beta"}, {"bias"}]
