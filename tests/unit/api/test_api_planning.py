@@ -196,9 +196,9 @@ def test_scales_of_integers_are_never_lossy(tmp_path: Path) -> None:
 
 def test_many_small_tensors_of_one_name_lie_together(tmp_path: Path) -> None:
     model = {
-        f"{layer}.{leaf}": cases.weights("float32", (3000 + layer,))
+        f"{layer}.{leaf}": scale * cases.weights("float32", (3000 + layer,))
         for layer in range(11)
-        for leaf in ("gamma", "beta")
+        for leaf, scale in (("gamma", 2), ("beta", 3))
     }
     model["few.bias"] = cases.weights("float32", (5,))
     _, reader = pack(tmp_path, model)
