@@ -27,6 +27,7 @@ BITS: Final = 2  # mantissa bits in a symbol
 _MODES: Final = {"float16": 1, "bfloat16": 15, "float32": 15}
 _STEP: Final = 14  # exponents from one mode's window to the next
 _LAST: Final = (1 << 8 - BITS) - 1  # of a window, counted from its first exponent
+_SMALL: Final = 1 << 12  # exponents that are cheap to code at every level
 
 
 def has_mode(dtype: str, mode: int, mantissa: int) -> bool:
@@ -57,7 +58,8 @@ def code_top(
     from mcodec.codec import coder
 
     coded = [coder.code(plane, coder.PLANE) for plane in planes]
-    fields = coder.code(exponent, coder.ENTROPY)
+    small = exponent.size <= _SMALL
+    fields = coder.code(exponent, coder.SYMBOLS if small else coder.ENTROPY)
     if fields.coder == FILL:
         return 0, [fields, *coded]
     if len(planes) == BITS and not planes_only:
@@ -66,9 +68,11 @@ def code_top(
             joined = coder.code(symbols, coder.PLANE)
             if len(joined.data) < coder.stored([fields, *coded]):
                 return mode, [joined]
-    # where rows repeat a search for them is worth its time
-    searched = coder.code(exponent, coder.PLANE)
-    return 0, [min(fields, searched, key=lambda stream: len(stream.data)), *coded]
+    if not small:
+        # Where rows repeat a search is worth its time; symbols were searched, and won if they do.
+        searched = coder.code(exponent, coder.PLANE)
+        fields = min(fields, searched, key=lambda stream: len(stream.data))
+    return 0, [fields, *coded]
 
 
 def _join(dtype: str, exponent: Bytes, planes: Sequence[Bytes]) -> tuple[int, Bytes | None]:
