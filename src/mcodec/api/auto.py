@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from mcodec.api.choosing import cut
 from mcodec.api.runs import OWN_RUN
-from mcodec.api.trial import Sample, sample
+from mcodec.api.trial import Sample, Thinned, sample
 from mcodec.codec.csr import CsrCodec
 from mcodec.codec.delta import DeltaCodec
 from mcodec.codec.float import FloatCodec
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 # Fewer zeros than this cost more to place than they save, with any codec of values.
 _SPARSE: Final = 1 / 64
+# Elements of a tensor that are tried. A sparse one is easily told; what a delta saves is less sure,
+# and who wants the smallest file has time.
+_TRIED: Final = {"load": 1 << 14, "file": 1 << 18}
 _RUN: Final = (
     256  # bytes that parting small tensors from the others costs: rows and a manifest's item
 )
@@ -95,6 +98,7 @@ class Chooser:
         optimize: str,
     ) -> None:
         self._values = values
+        self._thin = Thinned(values, _TRIED[optimize])
         self._first = first
         self._masked = masked
         self._optimize = optimize
@@ -123,13 +127,13 @@ class Chooser:
                 groups[place] = [place]
                 continue
             base = self._first.get(place)
-            sparse = sample(self._values, [place]).zeros >= _SPARSE
+            sparse = sample(self._thin, [place]).zeros >= _SPARSE
             kind = (place[0], tensor.dtype, sparse, None if base is None else base[0])
             groups.setdefault(kind, []).append(place)
         return [tuple(group) for group in groups.values()]
 
     def _choose(self, places: tuple[Place, ...]) -> Choice:
-        tried = sample(self._values, places)
+        tried = sample(self._thin, places)
         candidates = self._candidates(tried)
         costs = {}
         if len(candidates) > 1:
@@ -165,7 +169,7 @@ class Chooser:
         base = self._base_cost(masked.base)
         if masked.owner is None:
             return _Candidate(MaskCodec(None, masked.zero), ((masked.base,),), Cost(base, 0))
-        owners = sample(self._values, [masked.owner]).cost(RawCodec())
+        owners = sample(self._thin, [masked.owner]).cost(RawCodec())
         share = Cost(base + owners, owners // masked.sharing)
         roles = ((masked.base,), (masked.owner,))
         return _Candidate(MaskCodec(masked.number, masked.zero), roles, share)
@@ -173,5 +177,5 @@ class Chooser:
     def _base_cost(self, base: Place) -> int:
         """Return what reading a base costs; one that is not free to choose, as float."""
         if base not in self._read:
-            self._read[base] = sample(self._values, [base]).cost(FloatCodec())
+            self._read[base] = sample(self._thin, [base]).cost(FloatCodec())
         return self._read[base]

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from mcodec.api.values import base_arrays
+from mcodec.api.values import Values, base_arrays
 from mcodec.container.header import ROW_SIZE
 from mcodec.container.layout import group
 from mcodec.types import RunSpec, numpy_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from mcodec.api.planning import Place
-    from mcodec.api.values import Values
     from mcodec.codec.base import Codec
+    from mcodec.types import TensorSpec
 
 _BLOCKS: Final = 4  # of a large tensor that are tried; smaller ones are tried whole
+_PIECES: Final = 4  # that are left of a tensor that is thinned out
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Sample:
         Numbers and values.
     zeros
         The share of elements, gaps left out, whose pattern is zero.
+    weight
+        What the bytes of these blocks count times.
     """
 
     values: Values
@@ -41,6 +44,7 @@ class Sample:
     places: tuple[Place, ...]
     blocks: tuple[tuple[int, NDArray[Any]], ...]
     zeros: float
+    weight: float
 
     def cost(
         self,
@@ -59,14 +63,13 @@ class Sample:
             What the codec's survey found in each member; not for a codec that needs none.
         """
         head, _ = codec.encode_head(self.run, surveys or [None] * len(self.places))
-        total = elements = 0
+        total = 0
         for block, array in self.blocks:
             below = base_arrays(self.values, self.run, block, roles)
             mode, coded = codec.encode(self.run, block, array, head, planes_only=False, bases=below)
             chunks = group(codec.block_streams(self.run, block, mode) or (), coded, "task")
             total += sum(chunk.stored + ROW_SIZE for chunk in chunks)
-            elements += array.size
-        return total * self.run.elements // elements if elements else 0
+        return round(total * self.weight)
 
 
 def sample(values: Values, places: Sequence[Place]) -> Sample:
@@ -78,7 +81,7 @@ def sample(values: Values, places: Sequence[Place]) -> Sample:
     last = run.blocks - 1
     numbers = sorted({last * i // (_BLOCKS - 1) for i in range(_BLOCKS)}) if last > 0 else [0]
     blocks = []
-    zeros = elements = 0
+    zeros = elements = sampled = 0
     for block in numbers:
         first, stop = run.span(block)
         array = np.zeros(stop - first, numpy_dtype(run.dtype))
@@ -89,4 +92,61 @@ def sample(values: Values, places: Sequence[Place]) -> Sample:
             zeros += patterns.size - int(np.count_nonzero(patterns))
             elements += patterns.size
         blocks.append((block, array))
-    return Sample(values, run, tuple(places), tuple(blocks), zeros / elements if elements else 0.0)
+        sampled += array.size
+    share = zeros / elements if elements else 0.0
+    weight = values.weight(places[0]) * run.elements / max(1, sampled)
+    return Sample(values, run, tuple(places), tuple(blocks), share, weight)
+
+
+class Thinned(Values):
+    """The values of large tensors thinned out: a few pieces stand for the whole.
+
+    Tensors are flat here, so this is for codecs that do not ask for shapes.
+
+    Parameters
+    ----------
+    values
+        All of them.
+    most
+        Elements that are left of a tensor, in `_PIECES` pieces spread over it; those that have no
+        more are left as they are.
+    """
+
+    def __init__(self, values: Values, most: int) -> None:
+        self.models = values.models
+        self._values = values
+        self._piece = most // _PIECES
+
+    def spec(self, place: Place) -> TensorSpec:
+        """Return a tensor's name and dtype, and how many values are left."""
+        tensor = self._values.spec(place)
+        if tensor.size <= self._piece * _PIECES:
+            return tensor
+        return replace(tensor, shape=(self._piece * _PIECES,))
+
+    def weight(self, place: Place) -> float:
+        """Return how many values each one stands for."""
+        return self._values.spec(place).size / max(1, self.spec(place).size)
+
+    def read(self, place: Place, start: int, stop: int) -> NDArray[Any]:
+        """Return elements [start, stop) of those that are left."""
+        return self._read(self._values.read, place, start, stop)
+
+    def decoded(self, place: Place, start: int, stop: int) -> NDArray[Any]:
+        """Return the same of the canonical decode."""
+        return self._read(self._values.decoded, place, start, stop)
+
+    def _read(
+        self, read: Callable[[Place, int, int], NDArray[Any]], place: Place, start: int, stop: int
+    ) -> NDArray[Any]:
+        import numpy as np
+
+        size, piece = self._values.spec(place).size, self._piece
+        if size <= piece * _PIECES:
+            return read(place, start, stop)
+        parts = []
+        for number in range(start // piece, -(-stop // piece)):
+            first = (size - piece) * number // (_PIECES - 1)
+            low, high = max(start, number * piece), min(stop, (number + 1) * piece)
+            parts.append(read(place, first + low - number * piece, first + high - number * piece))
+        return np.concatenate(parts)

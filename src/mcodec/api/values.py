@@ -44,6 +44,10 @@ class Values:
         task, index = place
         return self.models[task].tensors[index]
 
+    def weight(self, place: Place) -> float:
+        """Return what a tensor's bytes count times: 1 where all its values are here."""
+        return 1.0
+
     def read(self, place: Place, start: int, stop: int) -> NDArray[Any]:
         """Return elements [start, stop), one-dimensional, as they came."""
         task, index = place
