@@ -181,6 +181,8 @@ def delta(store: Store) -> Rows:
         merge_lengths(i)
         merge(i)
 
+    for i in range(store.blocks):
+        encode(i)
     yield "delta encode", encode
     yield "delta classes", merge_lengths
     yield "delta merge", merge

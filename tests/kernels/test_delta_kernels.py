@@ -185,7 +185,7 @@ def bases(dtype: str, n: int) -> NDArray[Any]:
     field = 9 - np.minimum(rng.geometric(0.4, n), 9)
     keep = base.dtype.type(~(((1 << fmt.exponent) - 1) << fmt.mantissa) & ((1 << fmt.width) - 1))
     near = base & keep | (field.astype(base.dtype) << base.dtype.type(fmt.mantissa))
-    return np.where(rng.random(n) < 0.95, near, base & base.dtype.type((1 << fmt.width) - 1))
+    return np.asarray(np.where(rng.random(n) < 0.95, near, base))
 
 
 @every_target

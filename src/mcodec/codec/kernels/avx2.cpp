@@ -78,6 +78,22 @@ MC_INLINE void store_half(uint8_t* p, f32v v) {
                      _mm256_cvtps_ph((__m256)v, _MM_FROUND_TO_NEAREST_INT));
 }
 
+// Bytes: to higher places, by index, the top bit of each, and 16 from each of some addresses.
+#define MC_SHUFFLES
+template <int Count>
+MC_INLINE u8v shift_up(u8v v) {
+    return (u8v)_mm256_slli_si256((__m256i)v, Count);
+}
+MC_INLINE u8v shuffle(u8v v, u8v index) {
+    return (u8v)_mm256_shuffle_epi8((__m256i)v, (__m256i)index);
+}
+MC_INLINE uint64_t tops(u8v v) { return static_cast<uint32_t>(_mm256_movemask_epi8((__m256i)v)); }
+MC_INLINE u8v join_lanes(const uint8_t* const (&from)[2]) {
+    const __m128i low = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from[0]));
+    const __m128i high = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from[1]));
+    return (u8v)_mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
+}
+
 MC_INLINE uint64_t ones(uint64_t word) { return _mm_popcnt_u64(word); }
 
 // Some processors have BMI2 in microcode, many times slower than tables.

@@ -99,6 +99,26 @@ MC_INLINE void store_half(uint8_t* p, f32v v) {
                         _mm512_cvtps_ph((__m512)v, _MM_FROUND_TO_NEAREST_INT));
 }
 
+// Bytes: to higher places, by index, the top bit of each, and 16 from each of some addresses.
+#define MC_SHUFFLES
+template <int Count>
+MC_INLINE u8v shift_up(u8v v) {
+    return (u8v)_mm512_bslli_epi128((__m512i)v, Count);
+}
+MC_INLINE u8v shuffle(u8v v, u8v index) {
+    return (u8v)_mm512_shuffle_epi8((__m512i)v, (__m512i)index);
+}
+MC_INLINE uint64_t tops(u8v v) { return _mm512_movepi8_mask((__m512i)v); }
+MC_INLINE u8v join_lanes(const uint8_t* const (&from)[4]) {
+    const auto lane = [](const uint8_t* p) {
+        return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    };
+    __m512i v = _mm512_castsi128_si512(lane(from[0]));
+    v = _mm512_inserti32x4(v, lane(from[1]), 1);
+    v = _mm512_inserti32x4(v, lane(from[2]), 2);
+    return (u8v)_mm512_inserti32x4(v, lane(from[3]), 3);
+}
+
 MC_INLINE uint64_t ones(uint64_t word) { return _mm_popcnt_u64(word); }
 template <class F>
 MC_INLINE void with_bits(F f) {

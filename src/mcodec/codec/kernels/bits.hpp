@@ -18,15 +18,19 @@ struct BitReader {
     size_t bytes = 0;
     uint64_t at = 0;  // in bits
 
-    // The next 64 bits, without going on.
+    // Whether 64 bits can be read after `ahead` that one goes on.
+    bool has(uint64_t ahead) const { return (at + ahead) / 8 + 9 <= bytes; }
+
+    // The next 64 bits, without going on: from two words that overlap, a byte apart.
     uint64_t next() const {
-        const size_t byte = at / 8;
+        const uint8_t* from = data + at / 8;
         const int shift = at % 8;
-        if (byte + 9 <= bytes) {
-            const uint64_t low = get<uint64_t>(data + byte, 0) >> shift;
-            return low | uint64_t{data[byte + 8]} << 1 << (63 - shift);
-        }
-        return word_at(data, byte, bytes) >> shift;
+        return get<uint64_t>(from, 0) >> shift | get<uint64_t>(from + 1, 0) << (8 - shift);
+    }
+
+    // The same near the end.
+    uint64_t next_at_end() const {
+        return has(0) ? next() : word_at(data, at / 8, bytes) >> at % 8;
     }
 };
 

@@ -66,6 +66,11 @@ MC_INLINE void pad_inputs(Job& job, size_t full, size_t rest, uint8_t* pad) {
     });
 }
 
+// Fetches what a chunk of an array that is read at a few places at a time will need later.
+MC_INLINE void fetch_ahead(const uint8_t* array, size_t bytes) {
+    for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(array + i + 2048);
+}
+
 // A job has: inputs(f), which calls f(pointer, unit) for each array that it reads, and
 // chunk(at, from, count, out), which makes `count` elements, padded to a chunk, of those that begin
 // at `at`; `from` is where they are in the arrays. kStream says whether its output, when large, is

@@ -1,18 +1,22 @@
 // The classes of elements by the exponent of a base, and what is counted of lengths.
 
-// How often each byte comes: four tables, so that equal bytes do not wait for each other.
+// How often each byte comes: eight tables, so that equal bytes do not wait for each other.
 struct Histogram {
-    uint64_t counts[4][256] = {};
+    uint64_t counts[8][256] = {};
 
     void add(const uint8_t* bytes, size_t n) {
         size_t i = 0;
-        for (; i + 4 <= n; i += 4) {
-            for (size_t j = 0; j < 4; ++j) ++counts[j][bytes[i + j]];
+        for (; i + 8 <= n; i += 8) {
+            const uint64_t word = get<uint64_t>(bytes + i, 0);
+#pragma GCC unroll 8
+            for (int j = 0; j < 8; ++j) ++counts[j][word >> 8 * j & 0xFF];
         }
         for (; i < n; ++i) ++counts[0][bytes[i]];
     }
     uint64_t of(int byte) const {
-        return counts[0][byte] + counts[1][byte] + counts[2][byte] + counts[3][byte];
+        uint64_t sum = 0;
+        for (const auto& table : counts) sum += table[byte];
+        return sum;
     }
 };
 
@@ -30,24 +34,37 @@ MC_INLINE int exponent_of(const uint8_t* base, size_t i) {
            ((1 << format.exponent) - 1);
 }
 
-// The classes of a chunk's elements.
+// The classes of a chunk of elements, by bytes: a difference of exponents is one byte and what was
+// borrowed from the next.
 template <Dtype D>
-MC_INLINE void classify(const Classes& job, size_t at, size_t count, uint8_t* classes) {
-    const int last = job.count - 1, emax = job.emax;
-    const uint8_t* base = job.base + at * sizeof(typename Number<D>::pattern);
-    for (size_t i = 0; i < count; ++i) {
-        const int below = emax - exponent_of<D>(base, i);
-        classes[i] = static_cast<uint8_t>(below < 0 ? 0 : below < last ? below : last);
+MC_INLINE void classify(const uint8_t* base, int emax, int count, uint8_t* classes) {
+    const uint8_t low = static_cast<uint8_t>(emax), high = static_cast<uint8_t>(emax >> 8);
+    const uint8_t last = static_cast<uint8_t>(count - 1);
+    for (size_t v = 0; v < 8; ++v) {
+        u8v b[8], g[8], exponent{}, above{};
+        get_elements<Fields<D>::size>(base, v, b);
+        bytes_to_fields<D>(b, g, exponent, above);
+        const u8v below = low - exponent;
+        const u8v rest = high - above + (u8v)(exponent > low);
+        const u8v far = (u8v)(below > last) | (u8v)(rest != 0);
+        const u8v negative = (u8v)(rest > 0x7F);
+        store_lanes(classes + 16 * v, ((below & ~far) | (far & last)) & ~negative);
     }
 }
 
-// Calls visit(at, count, classes) for chunks, until it returns false.
+// Calls visit(at, count, classes) for chunks, until it returns false. Past the last element there
+// are classes that none has.
 template <Dtype D, class Visit>
 MC_INLINE bool for_classes(const Classes& job, Visit visit) {
-    alignas(64) uint8_t classes[kChunk];
+    constexpr size_t size = Fields<D>::size;
+    alignas(64) uint8_t classes[kChunk], pad[kChunk * size];
     for (size_t at = 0; at < job.n; at += kChunk) {
         const size_t count = job.n - at < kChunk ? job.n - at : kChunk;
-        classify<D>(job, at, count, classes);
+        const uint8_t* base = job.base + at * size;
+        fetch_ahead(base, kChunk * size);
+        if (count < kChunk) base = static_cast<uint8_t*>(memcpy(pad, base, count * size));
+        classify<D>(base, job.emax, job.count, classes);
+        memset(classes + count, kMaxClasses, kChunk - count);
         if (!visit(at, count, classes)) return false;
     }
     return true;
@@ -105,9 +122,17 @@ static void split_by_class(Classes& job) {
     job.valid = deal<D>(job, [&](uint8_t* place, size_t i) { *place = job.lengths[i]; });
 }
 
+#ifdef MC_SHUFFLES
+#include "class_vectors.hpp"
+#endif
+
 template <Dtype D>
 static void merge_by_class(Classes& job) {
-    job.valid = deal<D>(job, [&](const uint8_t* place, size_t i) { job.lengths[i] = *place; });
+#ifdef MC_SHUFFLES
+    job.valid = merge_vectors<D>(job);
+#else
+    job.valid = deal<D>(job, [&](uint8_t* place, size_t i) { job.lengths[i] = *place; });
+#endif
 }
 
 // Calls f with a dtype as a constant.

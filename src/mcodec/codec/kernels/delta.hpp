@@ -52,23 +52,37 @@ struct Delta {
     }
 };
 
-MC_INLINE bool is_zero(u8v v) {
-    const u64v words = (u64v)v;
-    uint64_t any = 0;
-    for (size_t i = 0; i < kW / 8; ++i) any |= words[i];
-    return !any;
+// A plane of a chunk by words.
+struct Words {
+    uint64_t at[kW / 8];
+
+    bool any() const {
+        uint64_t all = 0;
+        for (uint64_t word : at) all |= word;
+        return all;
+    }
+};
+
+MC_INLINE Words words_of(const u8v& plane) {
+    Words words;
+    memcpy(&words, &plane, kW);
+    return words;
 }
 
+// `plane` is better not read as a vector at once: its words are still on their way to the cache.
 template <class Bits>
-MC_INLINE u8v spread_plane(BitReader& reader, u8v chosen) {
-    alignas(64) uint64_t words[kW / 8];
-    store(words, chosen);
-    for (uint64_t& word : words) {
-        const uint64_t mask = word;
-        word = Bits::spread(reader.next(), mask);
+MC_INLINE void spread_plane(BitReader& stored, const Words& chosen, u8v* plane) {
+    uint8_t* out = reinterpret_cast<uint8_t*>(plane);
+    BitReader reader = stored;
+    const bool within = reader.has(8 * kW);
+    __builtin_prefetch(reader.data + reader.at / 8 + kAhead);
+#pragma GCC unroll 8
+    for (size_t i = 0; i < kW / 8; ++i) {
+        const uint64_t mask = chosen.at[i];
+        put(out, i, Bits::spread(within ? reader.next() : reader.next_at_end(), mask));
         reader.at += ones(mask);
     }
-    return load(words);
+    stored.at = reader.at;
 }
 
 template <class Bits>
@@ -107,13 +121,24 @@ struct MergeDifferences : Delta<Size> {
     void chunk(size_t, size_t from, size_t, uint8_t* out) {
         u8v longer[width], planes[width];
         D::compare(lengths + from, longer);
-        int k = 0;
-        for (; k + 1 < width && !is_zero(longer[k + 1]); ++k) {
-            planes[k] = spread_plane<Bits>(low[k], longer[k + 1]) | (longer[k] & ~longer[k + 1]);
+        fetch_ahead(base + from * Size, kChunk * Size);
+        fetch_ahead(out, kChunk * Size);
+        u8v negative;
+        spread_plane<Bits>(low[width - 1], words_of(longer[0]), &negative);
+        int top = 0;  // the first plane without bits but the highest ones
+        for (; top + 1 < width; ++top) {
+            const Words chosen = words_of(longer[top + 1]);
+            if (!chosen.any()) break;
+            spread_plane<Bits>(low[top], chosen, planes + top);
         }
-        planes[k] = longer[k];
-        while (++k < width) planes[k] = u8v{};
-        D::negate(planes, spread_plane<Bits>(low[width - 1], longer[0]));
+        u8v seen{};
+        for (int k = 0; k < top; ++k) {
+            const u8v bits = planes[k] | (longer[k] & ~longer[k + 1]);
+            planes[k] = bits ^ (negative & seen);
+            seen |= bits;
+        }
+        planes[top] = longer[top] ^ (negative & seen);
+        for (int k = top + 1; k < width; ++k) planes[k] = negative;
         join(planes, out);
         const uint8_t* in = base + from * Size;
         for (size_t i = 0; i < kChunk; ++i) {
@@ -178,7 +203,7 @@ struct PackDifferences : Delta<Size> {
         cut(tile, planes);
         const u8v negative = planes[width - 1];
         D::negate(planes, negative);
-        for (int k = 0; k + 1 < width && !is_zero(longer[k + 1]); ++k) {
+        for (int k = 0; k + 1 < width && words_of(longer[k + 1]).any(); ++k) {
             gather_plane<Bits>(low[k], planes[k], longer[k + 1]);
         }
         gather_plane<Bits>(low[width - 1], negative, longer[0]);

@@ -59,23 +59,26 @@ static void dequantize(const Int8& job) {
     run_merge(merge, job.n, sizeof(typename Number<D>::pattern), job.out);
 }
 
-// The quotients are float64's, and no product with an inverse.
+// The quotients are float64's, and no product with an inverse. Plain loops, which compilers turn
+// into vectors.
 template <Dtype D>
 static void quantize(const Int8& job) {
     typedef typename Number<D>::pattern pattern;
     for (size_t at = 0; at < job.n; at += kChunk) {
         const size_t count = job.n - at < kChunk ? job.n - at : kChunk;
-        alignas(64) double scales[kChunk];
-        fill_factors(job.scopes, at, count, scales,
-                     [&](uint64_t scope) { return static_cast<double>(scale_of(job, scope)); });
         const uint8_t* in = job.in + at * sizeof(pattern);
+        uint8_t* out = job.out + at;
+        alignas(64) double numbers[kChunk];  // scales, then quotients
+        fill_factors(job.scopes, at, count, numbers,
+                     [&](uint64_t scope) { return static_cast<double>(scale_of(job, scope)); });
         for (size_t i = 0; i < count; ++i) {
-            const pattern bits = get<pattern>(in, i);
-            const double quotient = to_double<D>(bits & Signs<D>::rest) / scales[i];
-            const double m = round_to_even(quotient < 127.0 ? quotient : 127.0);
-            const int magnitude = static_cast<int>(m);
-            const int sign = static_cast<int>(bits >> Signs<D>::shift);
-            job.out[at + i] = static_cast<uint8_t>(magnitude | (magnitude ? sign << 7 : 0));
+            const double quotient = to_double<D>(get<pattern>(in, i) & Signs<D>::rest) / numbers[i];
+            numbers[i] = quotient < 127.0 ? quotient : 127.0;
+        }
+        for (size_t i = 0; i < count; ++i) {
+            const int32_t m = static_cast<int32_t>(round_to_even(numbers[i]));
+            const int32_t sign = static_cast<int32_t>(get<pattern>(in, i) >> Signs<D>::shift);
+            out[i] = static_cast<uint8_t>(m | (m ? sign << 7 : 0));
         }
     }
 }

@@ -88,10 +88,10 @@ static void spread_words(const MaskedBits& job) {
     const size_t full = job.bytes / 8 * 8;
     for (size_t i = 0; i < full; i += 8) {
         const uint64_t chosen = get<uint64_t>(job.mask + i, 0);
-        put(job.out + i, 0, Bits::spread(reader.next(), chosen));
+        put(job.out + i, 0, Bits::spread(reader.next_at_end(), chosen));
         reader.at += ones(chosen);
     }
-    const uint64_t last = Bits::spread(reader.next(), word_at(job.mask, full, job.bytes));
+    const uint64_t last = Bits::spread(reader.next_at_end(), word_at(job.mask, full, job.bytes));
     memcpy(job.out + full, &last, job.bytes - full);
 }
 
