@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mcodec.api.listing import codec_string, list_tensors
+from mcodec.api.listing import codec_string, list_tensors, place_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -60,17 +60,18 @@ def list_choices(
         The tensors that are stored as another one.
     """
     tasks = reader.manifest.tasks
-    rows = [list_tensors(reader, task) for task in tasks]
+    names = place_names(reader)
+    rows = [list_tensors(reader, task, names) for task in tasks]
     for choice in choices:
         task = choice.places[0][0]
-        names = tuple(tasks[task].tensors[index].name for _, index in choice.places)
+        tensors = tuple(tasks[task].tensors[index].name for _, index in choice.places)
         took = sum(rows[task][index].stored_bytes for _, index in choice.places)
         name = choice.codec.codec_id
         cost = choice.costs.get(name)
         beside = 0 if cost is None else cost.read - cost.file
         plain = choice.costs["float"].file if choice.costs else took
         text = codec_string(choice.codec.config())
-        yield ChoiceRow(tasks[task].name, names, text, took + beside, took, plain, choice.costs)
+        yield ChoiceRow(tasks[task].name, tensors, text, took + beside, took, plain, choice.costs)
     for (task, index), first in stored.items():
         took = rows[first[0]][first[1]].stored_bytes
         name = tasks[task].tensors[index].name

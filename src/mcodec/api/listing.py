@@ -15,9 +15,9 @@ from mcodec.container.rows import STAGGER, staggers
 from mcodec.types import FILL, TensorSpec, itemsize
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from mcodec.container.manifest import Task
+    from mcodec.container.manifest import Task, Tensor
     from mcodec.container.reader import ContainerReader
     from mcodec.container.rows import Row
     from mcodec.types import StreamSpec
@@ -91,6 +91,7 @@ class TensorRow:
     streams: tuple[StreamRow, ...]
     max_abs_error: float | None
     sqnr_db: float | None
+    bases: tuple[str, ...] = ()  # what it stands on, as ``task:name``; hidden runs left out
 
     @property
     def stored_bytes(self) -> int:
@@ -104,6 +105,7 @@ class TensorRow:
             "shape": list(self.spec.shape),
             "dtype": self.spec.dtype,
             "codec": codec_string(self.codec),
+            "bases": list(self.bases),
             "streams": [
                 {
                     "name": stream.name,
@@ -160,8 +162,19 @@ def _needed(reader: ContainerReader, task: Task) -> set[int]:
     return runs
 
 
-def list_tensors(reader: ContainerReader, task: Task) -> list[TensorRow]:
-    """Return a row for each tensor of a task; a shared run's streams are split by elements."""
+def list_tensors(
+    reader: ContainerReader, task: Task, names: Mapping[tuple[int, int], str] | None = None
+) -> list[TensorRow]:
+    """Return a row for each tensor of a task; a shared run's streams are split by elements.
+
+    Parameters
+    ----------
+    reader, task
+        The file, and one of its tasks.
+    names
+        What `place_names` gives for the file; for who lists many tasks.
+    """
+    names = place_names(reader) if names is None else names
     streams: dict[int, list[StreamRow]] = {}
     sums: dict[int, list[int]] = {}  # run -> elements before each member, and in all
     rows = []
@@ -190,9 +203,28 @@ def list_tensors(reader: ContainerReader, task: Task) -> list[TensorRow]:
                 own,
                 None if error is None else error[0],
                 None if error is None else sqnr_db(error[2], error[1]),
+                _bases(reader, tensor, names),
             )
         )
     return rows
+
+
+def place_names(reader: ContainerReader) -> dict[tuple[int, int], str]:
+    """Return the first ``task:name`` of each place that a task names, where any run has bases."""
+    found: dict[tuple[int, int], str] = {}
+    if any(run.stands_on is not None for run in reader.manifest.runs):
+        for task in reader.manifest.tasks:
+            for tensor in task.tensors:
+                found.setdefault((tensor.run, tensor.member), f"{task.name}:{tensor.name}")
+    return found
+
+
+def _bases(
+    reader: ContainerReader, tensor: Tensor, names: Mapping[tuple[int, int], str]
+) -> tuple[str, ...]:
+    bases = reader.manifest.runs[tensor.run].stands_on
+    places = [] if bases is None else [role[tensor.member] for role in bases.roles]
+    return tuple(names[place] for place in places if place in names)
 
 
 def _share(amount: int, before: int, size: int, total: int) -> int:

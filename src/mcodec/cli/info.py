@@ -53,6 +53,8 @@ def command(
 
 
 def _print_task(handle: File, name: str, rows: list[TensorRow]) -> None:
+    from mcodec.api.listing import codec_string
+
     entry = handle.entry(name)
     came = f", from {entry.came_from}" if entry.came_from else ""
     click.echo(f"task {render.elide(name)}: {render.counted(len(rows), 'tensor')}{came}")
@@ -64,7 +66,7 @@ def _print_task(handle: File, name: str, rows: list[TensorRow]) -> None:
             row.spec.name,
             row.spec.dtype,
             "×".join(map(str, row.spec.shape)) or "scalar",
-            row.to_json()["codec"],
+            " of ".join([codec_string(row.codec), *row.bases]),
             render.size(row.stored_bytes),
             f"{8 * row.stored_bytes / row.spec.size:.2f}" if row.spec.size else "-",
             _error(row.max_abs_error),
