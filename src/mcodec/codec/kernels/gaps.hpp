@@ -26,25 +26,52 @@ struct LowBits {
     }
 };
 
+// Sets rising bits of a plane of zeros. A word is made in a register, and stored for each of its
+// bits: to read it back from memory would cost more than all the rest.
+struct RisingBits {
+    uint8_t* const out;
+    const size_t full;  // words of 8 bytes that lie in the plane whole
+    uint64_t word = 0, bits = 0;
+    uint64_t last = 0;  // what lies behind the whole words
+
+    void set(uint64_t position) {
+        const uint64_t next = position / 64;
+        bits = (next == word ? bits : 0) | uint64_t{1} << position % 64;
+        word = next;
+        if (next < full) {
+            put(out + 8 * next, 0, bits);
+        } else {
+            last = bits;
+        }
+    }
+};
+
 // 2^8 * 255 a byte at most: no position of bytes that fit in a memory comes near 2^64.
 static void gaps_to_plane(GapsToPlane& job) noexcept {
-    memset(job.out, 0, (job.n + 7) / 8);
+    // Stores of bytes may change anything that is not a local, as far as the compiler knows.
+    const uint8_t* const high = job.high;
+    const size_t count = job.bytes;
+    const uint64_t n = job.n;
+    const int k = job.k;
+    const size_t bytes = (n + 7) / 8;
+    memset(job.out, 0, bytes);
     LowBits low(job, job.count);
+    RisingBits plane{job.out, bytes / 8};
     uint64_t position = 0, sum = 0;
     size_t found = 0;
-    job.valid = job.bytes == 0 || job.high[job.bytes - 1] != 255;
-    for (size_t i = 0; job.valid && i < job.bytes; ++i) {
-        sum += job.high[i];
-        if (job.high[i] == 255) continue;
-        if (found % kChunk == 0) low.fill(found);
-        position += (sum << job.k) + low.chunk[found % kChunk];
-        if (position >= job.n) {
-            job.valid = false;
-            return;
-        }
-        job.out[position / 8] |= static_cast<uint8_t>(1 << position % 8);
+    bool valid = count == 0 || high[count - 1] != 255;
+    for (size_t i = 0; valid && i < count; ++i) {
+        sum += high[i];
+        if (high[i] == 255) continue;
+        const size_t place = found % kChunk;
+        if (k && place == 0) low.fill(found);
+        position += (sum << k) + (k ? low.chunk[place] : 0);
+        valid = position < n;
+        if (valid) plane.set(position);
         ++position;
         ++found;
         sum = 0;
     }
+    job.valid = valid;
+    memcpy(job.out + bytes / 8 * 8, &plane.last, bytes % 8);
 }
