@@ -3,8 +3,8 @@
     python benchmarks/kernels.py [--json] [--blocks 128] [--rounds 9]
 
 Every block is 2**18 elements. Sources and destinations cycle through more memory than the caches
-hold, all of it touched before; runs of all rows alternate, and a row shows its median. Planes of a
-block lie 64 bytes more than their length apart, as in a file.
+hold, all of it touched before; runs of all rows alternate, and a row shows its median of the
+thread's processor time. Planes of a block lie 64 bytes more than their length apart, as in a file.
 """
 
 from __future__ import annotations

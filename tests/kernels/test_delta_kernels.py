@@ -1,4 +1,4 @@
-"""Differences, lengths and classes against Python's integers."""
+"""Differences and their lengths against Python's integers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 import harness
 import numpy as np
 import pytest
-from harness import DTYPES, EVERY, Memory
+from harness import EVERY, Memory
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mcodec.codec import kernels
-from mcodec.types import FLOATS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,10 +20,8 @@ if TYPE_CHECKING:
 
 KINDS: Final = ("<u2", "<u4", "<u8")
 SIZES: Final = (0, 1, 7, 8, 9, 127, 128, 129, 255, 256, 257, 511, 512, 513, 1100)
-CLASSES: Final = (1, 2, 4, 8, 16)
 every_target = pytest.mark.parametrize("target", EVERY)
 every_kind = pytest.mark.parametrize("kind", KINDS)
-every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
 
 def width_of(kind: str) -> int:
@@ -111,6 +108,24 @@ def test_differences_there_and_back(target: str, kind: str) -> None:
         assert np.array_equal(decode(target, base, lengths, packed), values), n
 
 
+@pytest.mark.parametrize("target", harness.TARGETS)
+@every_kind
+@pytest.mark.parametrize("still", [False, True], ids=["all move", "half stands still"])
+def test_many_chunks(target: str, kind: str, still: bool) -> None:
+    """Whole chunks of which every element has the low bits, and whole ones without any."""
+    n, width = 20_003, width_of(kind)
+    rng = np.random.default_rng(7)
+    base = np.frombuffer(rng.bytes(n * width // 8), kind)
+    sizes = rng.integers(64, 1 << 62, n, np.uint64) >> rng.integers(64 - width, 56, n, np.uint64)
+    values = base + np.maximum(sizes, 64).astype(kind)
+    if still:
+        values[3000:12_000] = base[3000:12_000]
+    ours, theirs = encode(target, base, values), encode("reference", base, values)
+    assert np.array_equal(ours[0], theirs[0])
+    assert all(np.array_equal(x, y) for x, y in zip(ours[1], theirs[1], strict=True))
+    assert np.array_equal(decode(target, base, *ours), values)
+
+
 @every_target
 @every_kind
 def test_every_pair_of_edges(target: str, kind: str) -> None:
@@ -172,78 +187,6 @@ def test_any_lengths_are_counted(target: str, lengths: bytes, most: int) -> None
     assert found.tolist() == [sum(x > k for x in lengths) for k in range(most)]
 
 
-def fields(dtype: str, base: NDArray[Any]) -> list[int]:
-    fmt = FLOATS[dtype]
-    return [v >> fmt.mantissa & ((1 << fmt.exponent) - 1) for v in base.tolist()]
-
-
-def bases(dtype: str, n: int) -> NDArray[Any]:
-    """Return patterns whose exponents lie near each other, and a few of any."""
-    fmt = FLOATS[dtype]
-    base = harness.noise(dtype, n, seed=n).copy()
-    rng = np.random.default_rng(n)
-    field = 9 - np.minimum(rng.geometric(0.4, n), 9)
-    keep = base.dtype.type(~(((1 << fmt.exponent) - 1) << fmt.mantissa) & ((1 << fmt.width) - 1))
-    near = base & keep | (field.astype(base.dtype) << base.dtype.type(fmt.mantissa))
-    return np.asarray(np.where(rng.random(n) < 0.95, near, base))
-
-
-@every_target
-@every_dtype
-@pytest.mark.parametrize("count", CLASSES)
-def test_classes_there_and_back(target: str, dtype: str, count: int) -> None:
-    for n in SIZES:
-        memory = Memory(n % 8)
-        base = bases(dtype, n)
-        lengths = np.random.default_rng(n).integers(0, 65, n).astype(np.uint8)
-        for emax in {max(fields(dtype, base), default=0), 5, 0}:
-            places = [min(count - 1, max(0, emax - field)) for field in fields(dtype, base)]
-            expected = [
-                [x for x, place in zip(lengths.tolist(), places, strict=True) if place == i]
-                for i in range(count)
-            ]
-            streams = [memory.array("u1", len(row)) for row in expected]
-            back = memory.array("u1", n)
-            with kernels.forced(target):
-                sizes = kernels.count_classes(dtype, memory.like(base), emax, count)
-                assert sizes == [len(row) for row in expected]
-                stored = memory.like(lengths)
-                kernels.split_classes(dtype, memory.like(base), emax, stored, streams)
-                kernels.merge_classes(dtype, memory.like(base), emax, streams, back)
-            memory.check(back, *streams)
-            assert [stream.tolist() for stream in streams] == expected
-            assert np.array_equal(back, lengths)
-
-
-@every_target
-@every_dtype
-def test_the_largest_exponent(target: str, dtype: str) -> None:
-    for n in SIZES:
-        for base in (harness.noise(dtype, n, seed=n), bases(dtype, n)):
-            with kernels.forced(target):
-                found = kernels.max_exponent(dtype, Memory(n % 8).like(base))
-            assert found == max(fields(dtype, base), default=0)
-
-
-@every_target
-@pytest.mark.parametrize("at", [0, 400, 999])
-@pytest.mark.parametrize("move", [-1, 1])
-def test_streams_of_other_sizes_are_refused(target: str, at: int, move: int) -> None:
-    """One element counts in another class: nothing outside the arrays is touched."""
-    base = np.zeros(1000, np.uint32)
-    base[at] = 5 << 23
-    lengths = np.zeros(1000, np.uint8)
-    memory = Memory(3)
-    streams = [memory.array("u1", 1 + move), memory.array("u1", 999 - move)]
-    out = memory.array("u1", 1000)
-    with kernels.forced(target):
-        with pytest.raises(ValueError, match="streams"):
-            kernels.split_classes("float32", base, 5, lengths, streams)
-        with pytest.raises(ValueError, match="streams"):
-            kernels.merge_classes("float32", base, 5, streams, out)
-    memory.check(out, *streams)
-
-
 A: Final = np.zeros(16, np.uint32)
 L: Final = np.zeros(16, np.uint8)
 LONG: Final = np.full(16, 32, np.uint8)
@@ -285,20 +228,6 @@ MISUSE: Final[dict[str, tuple[str, Callable[[], object]]]] = {
     ),
     "merge out": ("out", lambda: kernels.merge_delta(A, L, arrays(32, 0), A[1:].copy())),
     "most": ("most", lambda: kernels.count_above(L, 257)),
-    "dtype": ("dtype", lambda: kernels.max_exponent("int32", A)),
-    "patterns": ("base", lambda: kernels.max_exponent("float64", A)),
-    "three": ("classes", lambda: kernels.count_classes("float32", A, 0, 3)),
-    "32": ("classes", lambda: kernels.count_classes("float32", A, 0, 32)),
-    "emax": ("emax", lambda: kernels.count_classes("float32", A, 2048, 2)),
-    "below": ("emax", lambda: kernels.count_classes("float32", A, -1, 2)),
-    "class lengths": (
-        "lengths",
-        lambda: kernels.split_classes("float32", A, 0, L[1:], arrays(1, 16)),
-    ),
-    "class out": (
-        "out",
-        lambda: kernels.merge_classes("float32", A, 0, arrays(1, 16), L[1:].copy()),
-    ),
 }
 
 

@@ -4,6 +4,30 @@
 // come those of "longer than k", which say whose bits an array has; a sign becomes the rest of a
 // two's complement, and the other way round, by one pass from the lowest plane up.
 
+// A plane of a chunk by words.
+struct Words {
+    uint64_t at[kW / 8];
+
+    bool any() const {
+        uint64_t all = 0;
+        for (uint64_t word : at) all |= word;
+        return all;
+    }
+    bool all() const {
+        uint64_t common = ~uint64_t{0};
+        for (uint64_t word : at) common &= word;
+        return common == ~uint64_t{0};
+    }
+};
+
+MC_INLINE Words words_of(const u8v& plane) {
+    Words words;
+    const uint8_t* bytes = reinterpret_cast<const uint8_t*>(&plane);
+#pragma GCC unroll 8
+    for (size_t i = 0; i < kW / 8; ++i) words.at[i] = get<uint64_t>(bytes, i);
+    return words;
+}
+
 template <size_t Size>
 struct Delta {
     static constexpr int width = 8 * Size;
@@ -38,6 +62,7 @@ struct Delta {
         }
         u8v all = bits[low];
         for (int j = low + 1; j < 8; ++j) all |= bits[j];
+        if (!words_of(all).any()) return;
         for (u8v& plane : longer) plane |= all;
     }
 
@@ -52,37 +77,34 @@ struct Delta {
     }
 };
 
-// A plane of a chunk by words.
-struct Words {
-    uint64_t at[kW / 8];
-
-    bool any() const {
-        uint64_t all = 0;
-        for (uint64_t word : at) all |= word;
-        return all;
-    }
-};
-
-MC_INLINE Words words_of(const u8v& plane) {
-    Words words;
-    memcpy(&words, &plane, kW);
-    return words;
-}
-
 // `plane` is better not read as a vector at once: its words are still on their way to the cache.
 template <class Bits>
 MC_INLINE void spread_plane(BitReader& stored, const Words& chosen, u8v* plane) {
     uint8_t* out = reinterpret_cast<uint8_t*>(plane);
     BitReader reader = stored;
-    const bool within = reader.has(8 * kW);
     __builtin_prefetch(reader.data + reader.at / 8 + kAhead);
+    if (reader.has(8 * kW)) {
 #pragma GCC unroll 8
-    for (size_t i = 0; i < kW / 8; ++i) {
-        const uint64_t mask = chosen.at[i];
-        put(out, i, Bits::spread(within ? reader.next() : reader.next_at_end(), mask));
-        reader.at += ones(mask);
+        for (size_t i = 0; i < kW / 8; ++i) {
+            put(out, i, Bits::spread(reader.next(), chosen.at[i]));
+            reader.at += ones(chosen.at[i]);
+        }
+    } else {
+        for (size_t i = 0; i < kW / 8; ++i) {
+            put(out, i, Bits::spread(reader.next_at_end(), chosen.at[i]));
+            reader.at += ones(chosen.at[i]);
+        }
     }
     stored.at = reader.at;
+}
+
+// The same where all elements are chosen.
+MC_INLINE u8v full_plane(BitReader& reader) {
+    const uint8_t* from = reader.data + reader.at / 8;
+    const int shift = reader.at % 8;
+    reader.at += 8 * kW;
+    __builtin_prefetch(from + kAhead);
+    return (u8v)((u64v)load(from) >> shift | (u64v)load(from + 1) << (8 - shift));
 }
 
 template <class Bits>
@@ -128,6 +150,11 @@ struct MergeDifferences : Delta<Size> {
         int top = 0;  // the first plane without bits but the highest ones
         for (; top + 1 < width; ++top) {
             const Words chosen = words_of(longer[top + 1]);
+            if (!chosen.all() || !low[top].has(8 * kW)) break;
+            planes[top] = full_plane(low[top]);
+        }
+        for (; top + 1 < width; ++top) {
+            const Words chosen = words_of(longer[top + 1]);
             if (!chosen.any()) break;
             spread_plane<Bits>(low[top], chosen, planes + top);
         }
@@ -139,7 +166,7 @@ struct MergeDifferences : Delta<Size> {
         }
         planes[top] = longer[top] ^ (negative & seen);
         for (int k = top + 1; k < width; ++k) planes[k] = negative;
-        join(planes, out);
+        join(planes, top, out);
         const uint8_t* in = base + from * Size;
         for (size_t i = 0; i < kChunk; ++i) {
             const word sum = static_cast<word>(D::flipped(get<word>(in, i)) + get<word>(out, i));
@@ -147,9 +174,13 @@ struct MergeDifferences : Delta<Size> {
         }
     }
 
-    static void join(const u8v (&planes)[width], uint8_t* out) {
+    static void join(const u8v (&planes)[width], int top, uint8_t* out) {
         u8v bytes[Size][8];
         for (size_t i = 0; i < Size; ++i) {
+            if (8 * i > static_cast<size_t>(top) + 1) {  // signs alone
+                for (size_t v = 0; v < 8; ++v) bytes[i][v] = (u8v)(bytes[i - 1][v] > 0x7F);
+                continue;
+            }
             u8v group[8];
             for (int k = 0; k < 8; ++k) group[k] = planes[8 * i + k];
             join_bits(group, bytes[i]);
