@@ -94,6 +94,7 @@ MC_INLINE u8v join_lanes(const uint8_t* const (&from)[2]) {
     return (u8v)_mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
 }
 
+constexpr bool kCountsOnes = true;
 MC_INLINE uint64_t ones(uint64_t word) { return _mm_popcnt_u64(word); }
 
 // Some processors have BMI2 in microcode, many times slower than tables.

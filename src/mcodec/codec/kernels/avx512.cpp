@@ -119,6 +119,7 @@ MC_INLINE u8v join_lanes(const uint8_t* const (&from)[4]) {
     return (u8v)_mm512_inserti32x4(v, lane(from[3]), 3);
 }
 
+constexpr bool kCountsOnes = true;
 MC_INLINE uint64_t ones(uint64_t word) { return _mm_popcnt_u64(word); }
 template <class F>
 MC_INLINE void with_bits(F f) {

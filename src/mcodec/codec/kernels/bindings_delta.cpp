@@ -18,10 +18,11 @@ uint8_t* take(Buffers& buffers, nb::handle array, size_t size, size_t n, bool wr
     return view.data;
 }
 
-CountAbove counted(const uint8_t* lengths, size_t n) {
+CountAbove counted(const uint8_t* lengths, size_t n, int most) {
     CountAbove job{};
     job.n = n;
     job.lengths = lengths;
+    job.most = most;
     run<CountAbove>(active().count_above, job);
     return job;
 }
@@ -53,7 +54,7 @@ void pack_delta(nb::handle base, nb::handle values, nb::handle lengths, nb::hand
     job.values = take(buffers, values, job.size, job.n, false, "values");
     job.lengths = buffers.bytes(lengths, job.n, false, "lengths");
     const Items items = take_packed(packed, job.size);
-    const CountAbove above = counted(job.lengths, job.n);
+    const CountAbove above = counted(job.lengths, job.n, items.size());
     for (int i = 0; i < items.size(); ++i) {
         const size_t count = above.above[items.size() - 1 - i];
         const bool signs = i + 1 == items.size();
@@ -85,7 +86,7 @@ nb::list count_above(nb::handle lengths, int most) {
     if (most < 0 || most > 256) fail("most", "must be 0 to 256");
     Buffers buffers;
     const View in = buffers.items(lengths, 1, false, "lengths");
-    const CountAbove job = counted(in.data, in.size);
+    const CountAbove job = counted(in.data, in.size, most);
     nb::list counts;
     for (int k = 0; k < most; ++k) counts.append(job.above[k]);
     return counts;

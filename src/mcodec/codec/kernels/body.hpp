@@ -11,7 +11,7 @@
 //   least, round_to_int          a < b ? a : b; to nearest, ties to even
 //   load8, load16, store16       bytes and 16-bit patterns to and from 32-bit elements
 //   load_half, store_half        float16 to and from float32, finite
-//   ones                         counts the bits of a word
+//   ones, kCountsOnes            counts the bits of a word; whether by one instruction
 //   with_bits(f)                 f(Bits{}), where Bits::spread and gather are pdep and pext
 //   kGroup<Size>                 how many elements expand and compress move by a mask
 //   expand, compress             packed elements to their places, zeros elsewhere, and back; they

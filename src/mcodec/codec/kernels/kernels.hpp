@@ -214,6 +214,7 @@ struct MergeDelta {
 struct CountAbove {
     size_t n;
     const uint8_t* lengths;
+    int most;             // of `above` that matter, 0 to 256
     uint64_t above[256];  // written
 };
 

@@ -102,6 +102,7 @@ MC_INLINE void store_half(uint8_t* p, f32v v) {
     store16(p, magnitude | ((u32v)v >> 16 & 0x8000));
 }
 
+constexpr bool kCountsOnes = false;
 MC_INLINE uint64_t ones(uint64_t word) {
     word -= word >> 1 & 0x5555555555555555;
     word = (word & 0x3333333333333333) + (word >> 2 & 0x3333333333333333);
