@@ -34,6 +34,7 @@ _SPARSE: Final = 1 / 64
 # Elements of a tensor that are tried. A sparse one is easily told; what a delta saves is less sure,
 # and who wants the smallest file has time.
 _TRIED: Final = {"load": 1 << 14, "file": 1 << 18}
+_CLEAR: Final = 0.75  # of the next best's cost, from which on pieces do not say enough
 _RUN: Final = (
     256  # bytes that parting small tensors from the others costs: rows and a manifest's item
 )
@@ -135,14 +136,25 @@ class Chooser:
     def _choose(self, places: tuple[Place, ...]) -> Choice:
         tried = sample(self._thin, places)
         candidates = self._candidates(tried)
-        costs = {}
-        if len(candidates) > 1:
-            for name, candidate in candidates.items():
-                own = tried.cost(candidate.codec, candidate.roles)
-                costs[name] = Cost(own + candidate.beside.read, own + candidate.beside.file)
+        costs = self._costs(tried, candidates)
+        if tried.weight > 1 and self._is_close(costs):
+            costs = self._costs(sample(self._values, places), candidates)
         best = candidates[min(costs, key=lambda name: self._rank(costs[name]), default="float")]
         bases = tuple(zip(*best.roles, strict=True)) if best.roles else ((),) * len(places)
         return Choice(places, best.codec, bases, costs)
+
+    def _costs(self, tried: Sample, candidates: Mapping[str, _Candidate]) -> dict[str, Cost]:
+        """Return what each candidate costs; nothing where there is but one."""
+        costs = {}
+        for name, candidate in candidates.items() if len(candidates) > 1 else ():
+            own = tried.cost(candidate.codec, candidate.roles)
+            costs[name] = Cost(own + candidate.beside.read, own + candidate.beside.file)
+        return costs
+
+    def _is_close(self, costs: Mapping[str, Cost]) -> bool:
+        """Tell whether pieces of a tensor may mislead: rows that repeat are not seen in them."""
+        best, *others = sorted(map(self._rank, costs.values())) or [(0, 0)]
+        return any(best[0] > _CLEAR * other[0] for other in others)
 
     def _rank(self, cost: Cost) -> tuple[int, int]:
         pair = (cost.read, cost.file)
