@@ -18,8 +18,8 @@ struct BitReader {
     size_t bytes = 0;
     uint64_t at = 0;  // in bits
 
-    // Whether 64 bits can be read after `ahead` that one goes on.
-    bool has(uint64_t ahead) const { return (at + ahead) / 8 + 9 <= bytes; }
+    // Whether 64 bits can surely be read by next() after `ahead` that one goes on.
+    bool has(uint64_t ahead) const { return at + ahead + 72 <= 8 * bytes; }
 
     // The next 64 bits, without going on: from two words that overlap, a byte apart.
     uint64_t next() const {
@@ -30,7 +30,7 @@ struct BitReader {
 
     // The same near the end.
     uint64_t next_at_end() const {
-        return has(0) ? next() : word_at(data, at / 8, bytes) >> at % 8;
+        return at / 8 + 9 <= bytes ? next() : word_at(data, at / 8, bytes) >> at % 8;
     }
 };
 

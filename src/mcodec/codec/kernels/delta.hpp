@@ -159,6 +159,7 @@ struct MergeDifferences : Delta<Size> {
             spread_plane<Bits>(low[top], chosen, planes + top);
         }
         u8v seen{};
+#pragma GCC unroll 4
         for (int k = 0; k < top; ++k) {
             const u8v bits = planes[k] | (longer[k] & ~longer[k + 1]);
             planes[k] = bits ^ (negative & seen);
@@ -168,6 +169,7 @@ struct MergeDifferences : Delta<Size> {
         for (int k = top + 1; k < width; ++k) planes[k] = negative;
         join(planes, top, out);
         const uint8_t* in = base + from * Size;
+#pragma GCC unroll 4
         for (size_t i = 0; i < kChunk; ++i) {
             const word sum = static_cast<word>(D::flipped(get<word>(in, i)) + get<word>(out, i));
             put<word>(out, i, D::flipped(sum));
