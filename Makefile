@@ -38,8 +38,11 @@ $(VENV)/.bench: $(VENV)/.all
 
 bench: $(VENV)/.bench  ## figures of this machine; what a benchmark cannot fetch it skips
 	$(BIN)/python benchmarks/kernels.py
-	$(BIN)/python benchmarks/lossless.py
+	$(BIN)/python benchmarks/lossless.py --quick
 	$(BIN)/python benchmarks/bits.py
+	$(BIN)/python benchmarks/sizes.py
+	$(BIN)/python benchmarks/storage.py
+	$(BIN)/python benchmarks/auto.py
 	$(BIN)/python benchmarks/deltas.py
 	$(BIN)/python benchmarks/decode.py
 	$(BIN)/python benchmarks/positions.py

@@ -5,7 +5,7 @@
 Every model as float32, and cast to float16 and bfloat16 (one that is float16 by nature as these
 two). Peers keep no names and no shapes, so what stands beside theirs is the stored bytes of the
 streams, and the whole file next to it. Everything is read back and compared. `--quick` leaves out
-the strongest settings of the peers, of which some take a second for each megabyte.
+the strongest settings of the peers, of which some take seconds for each megabyte (an hour in all).
 """
 
 from __future__ import annotations
