@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from reference.front import Header
 
 
-def stagger(length: int) -> int:
-    """The zero bytes behind a stream that is not the last of a shared raw chunk."""
-    return 64 if length and length % 4096 == 0 else 0
+def stagger(i: int, length: int) -> int:
+    """The zero bytes behind stream i of a shared raw chunk, if it is not the last."""
+    return 64 if i % 6 == 5 and length and length % 4096 == 0 else 0
 
 
 def check_row(row: Row) -> None:
@@ -43,7 +43,7 @@ def check_place(row: Row, held: list[Stream], file_length: int) -> None:
     raw = sum(s.length for s in held)
     counted = any(s.counted for s in held)
     if row.coder == RAW:  # a counted stream before the last may be of any length up to its most
-        raw += sum(64 if counted else stagger(s.length) for s in held[:-1])
+        raw += sum(64 if counted else stagger(i, s.length) for i, s in enumerate(held[:-1]))
     fits = row.raw <= raw if counted or held[0].variable else row.raw == raw
     need(fits, "row_length", f"raw length {row.raw}, the streams need {raw}")
     aligned = row.offset % (64 if row.stored >= 4096 else 8) == 0
@@ -113,7 +113,7 @@ def read_chunk(data: bytes, row: Row, held: list[Stream], part: Part) -> None:
             length = part.run.codec.counted(part, s.name)
         elif s.variable:
             length = row.raw
-        zeros = stagger(length) if row.coder == RAW and i < len(held) - 1 else 0
+        zeros = stagger(i, length) if row.coder == RAW and i < len(held) - 1 else 0
         end = at + length + zeros
         need(end <= row.raw, "stream_invalid", f"{s.name} is longer than its chunk")
         need(not any(raw[end - zeros : end]), "stream_invalid", "bytes of a stagger")

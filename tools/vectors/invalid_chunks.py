@@ -61,7 +61,7 @@ def stream_cases() -> Iterator[Invalid]:
     bad = "stream_invalid"
     draft = Family(coding="raw").task("A", {"w": long_planes()}).draft()
     data = bytearray(draft.chunks[1].stored)
-    data[4096 + 63] = 1
+    data[6 * 4096 + 63] = 1
     yield Invalid(
         "stream-stagger", bad, "a stagger that is not zero", stored(draft, 1, bytes(data))
     )

@@ -144,7 +144,7 @@ def length_cases() -> Iterator[Invalid]:
     yield Invalid("length-variable", bad, "more compact signs than elements", draft.build())
     draft = Family(coding="raw").task("A", {"w": long_planes()}).draft()
     whole = draft.chunks[1]
-    stored = whole.stored[:4096] + whole.stored[4096 + 64 :]
+    stored = whole.stored[: 6 * 4096] + whole.stored[6 * 4096 + 64 :]
     draft.chunks[1] = replace(whole, raw=len(stored), stored=stored)
     yield Invalid("length-stagger", bad, "a stagger is missing", draft.build())
     bad = "row_bounds"

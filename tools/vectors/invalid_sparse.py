@@ -98,24 +98,23 @@ def length_cases() -> Iterator[Invalid]:
 
 def stagger_cases() -> Iterator[Invalid]:
     """Break staggers that only the count shows."""
-    n = 4100
-    places = list(range(4096))
-    draft = alone(sparse(n, places), share=True)
-    content = draft.chunks[0].stored
-    begin = 513 + 512 + 4096  # behind the mask, the signs and the exponents
+    n, c = 4100, 4096
+    draft = alone(gaps(n, 4, bytes(c), [0] * c, c), share=True)
+    content = draft.chunks[1].stored
+    begin = 5 * 512 + 4096  # behind four planes of gaps, the signs and the exponents
     assert len(content) == begin + 64 + 2 * 512
     for name, text, data in (
         ("set", "a stagger of a counted stream that is not zero", b"\0" * 63 + b"\1"),
         ("none", "a stagger of a counted stream that is not there", b""),
     ):
         changed = content[:begin] + data + content[begin + 64 :]
-        yield Invalid(f"counted-stagger-{name}", BAD, text, stored(draft, 0, changed))
-    draft = alone(sparse(4100, places[:-1]), share=True)
-    content = draft.chunks[0].stored
+        yield Invalid(f"counted-stagger-{name}", BAD, text, stored(draft, 1, changed))
+    draft = alone(gaps(n, 4, bytes(c - 1), [0] * (c - 1), c - 1), share=True)
+    content = draft.chunks[1].stored
     begin -= 1
     text = "a stagger where the count is no multiple of 4,096"
     changed = content[:begin] + bytes(64) + content[begin:]
-    yield Invalid("counted-stagger-more", BAD, text, stored(draft, 0, changed))
+    yield Invalid("counted-stagger-more", BAD, text, stored(draft, 1, changed))
 
 
 def position_cases() -> Iterator[Invalid]:

@@ -109,7 +109,7 @@ def row_cases() -> Iterator[Valid]:
     family = Family(coding="raw").task("A", {"w": long_run(32768)})
     yield valid("container-stagger", text, family)
     family = Family(coding="raw").task("A", {"w": long_planes()})
-    yield valid("container-stagger-planes", "three planes of 4,096 bytes, two staggers", family)
+    yield valid("container-stagger-planes", "seven planes of 4,096 bytes, one stagger", family)
     family = Family(coding="raw", share=False).task("A", {"w": long_planes()})
     yield valid("container-stagger-none", "the same planes in chunks of their own", family)
     family = Family(coding="small").task("A", {"w": long_run(32768), "v": long_run(32760)})
@@ -158,10 +158,10 @@ def long_run(count: int) -> Run:
 
 
 def long_planes() -> Run:
-    """Make a bfp run of a sign plane and two others of 4,096 bytes each."""
+    """Make a bfp run of a sign plane and six others of 4,096 bytes each."""
     generator = random.Random("planes")
-    unit = [(generator.getrandbits(1), generator.getrandbits(2)) for _ in range(64)]
-    return craft("float32", unit * 512, [0], bits=2)
+    unit = [(generator.getrandbits(1), generator.getrandbits(6)) for _ in range(64)]
+    return craft("float32", unit * 512, [0], bits=6)
 
 
 def layout_cases() -> Iterator[Valid]:

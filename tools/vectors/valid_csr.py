@@ -79,8 +79,8 @@ def form_cases() -> Iterator[Valid]:
     stored = sum(map(bool, members[0][1]))
     for i in range(1, 15 * (stored - 32768), 15):
         members[0][1][i] = 0
-    run = csr(bfp("float16", members, bits=2), members)
-    text = "32,768 stored elements: the mask and the planes in one chunk, with staggers"
+    run = csr(bfp("float16", members, bits=6), members)
+    text = "32,768 stored elements: the mask and the planes in one chunk, with a stagger"
     yield valid("csr-stagger", text, Family(coding="raw").task("A", {"w": run}))
 
 

@@ -132,7 +132,7 @@ def block_cases() -> Iterator[Valid]:
     generator = random.Random("delta stagger")
     count = 2**15
     base = (unit * 512)[:count]
-    far = [generator.choice((-1, 1)) * generator.randint(4, 31) for _ in range(count)]
+    far = [generator.choice((-1, 1)) * generator.randint(16, 31) for _ in range(count)]
     family = Family()
     family.task("A", {"w": float_("float16", [([count], base)])})
     values = nudged("float16", base, far)

@@ -95,8 +95,8 @@ class Chunk:
 def join(streams: list[Stream]) -> bytes:
     """Put streams into one raw chunk, with the staggers of section 4."""
     parts = []
-    for s in streams[:-1]:
-        parts += [s.data, bytes(64 if s.data and len(s.data) % 4096 == 0 else 0)]
+    for i, s in enumerate(streams[:-1]):
+        parts += [s.data, bytes(64 if i % 6 == 5 and s.data and len(s.data) % 4096 == 0 else 0)]
     return b"".join([*parts, streams[-1].data])
 
 

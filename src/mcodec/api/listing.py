@@ -265,8 +265,8 @@ def _lengths(row: Row, specs: Sequence[StreamSpec]) -> list[tuple[str, int, int]
     if row.coder == FILL:
         return [(spec.name, spec.length, 0) for spec in specs]
     staggered = [
-        (spec.name, spec.length, spec.length + (STAGGER if staggers(spec.length) else 0))
-        for spec in specs[:-1]
+        (spec.name, spec.length, spec.length + (STAGGER if staggers(index, spec.length) else 0))
+        for index, spec in enumerate(specs[:-1])
     ]
     return [*staggered, (last.name, last.length, last.length)]
 

@@ -92,7 +92,7 @@ def _cut(data: memoryview, specs: Sequence[StreamSpec], last: int | None = None)
         end = at + spec.length
         streams.append(data[at:end])
         at = end
-        if index < last and staggers(spec.length):
+        if index < last and staggers(index, spec.length):
             if any(data[at : at + STAGGER]):
                 raise FormatError("a stagger is not zero", code="stream_invalid")
             at += STAGGER

@@ -72,7 +72,7 @@ def _chunk(
     if head.coder != FILL:
         for index in range(start, end):
             pieces.append(coded[index].data)
-            if head.coder == RAW and index + 1 < end and staggers(coded[index].raw):
+            if head.coder == RAW and index + 1 < end and staggers(index - start, coded[index].raw):
                 pieces.append(bytes(STAGGER))
                 raw += STAGGER
     level = max(spec.level for spec in specs[start:end])

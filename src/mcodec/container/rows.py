@@ -25,6 +25,7 @@ EMPTY_HASH: Final = 0x2D06800538D394C2  # XXH3-64 of no bytes
 ZEROS: Final = b"\0\0\0"
 STAGGER: Final = 64
 STAGGERED: Final = 4096
+EACH: Final = 6  # so many planes, exponents and the output fit eight ways of a cache
 ALIGNED: Final = 4096  # stored bytes from which a chunk starts at a multiple of 64
 
 
@@ -52,13 +53,21 @@ def raw_length(lengths: Sequence[int], coder: int) -> int:
     """Return the Raw of a chunk of streams of these exact lengths, staggers included."""
     total = sum(lengths)
     if coder == RAW:
-        total += STAGGER * sum(map(staggers, lengths[:-1]))
+        total += STAGGER * sum(map(staggers, range(len(lengths) - 1), lengths))
     return total
 
 
-def staggers(length: int) -> bool:
-    """Tell whether 64 zero bytes follow a stream of this length inside a shared raw chunk."""
-    return length > 0 and length % STAGGERED == 0
+def staggers(index: int, length: int) -> bool:
+    """Tell whether 64 zero bytes follow a stream inside a shared raw chunk.
+
+    Parameters
+    ----------
+    index
+        Its number in the chunk, from 0.
+    length
+        Its bytes.
+    """
+    return index % EACH == EACH - 1 and length > 0 and length % STAGGERED == 0
 
 
 def _refuse(code: str, index: int, message: str) -> FormatError:

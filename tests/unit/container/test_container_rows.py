@@ -174,13 +174,13 @@ def test_padding_is_zero(tmp_path: Path) -> None:
 
 
 def test_a_stagger_is_zero(tmp_path: Path) -> None:
-    # 2^18 elements: a plane has 32,768 bytes, and 64 zero bytes stand behind it.
+    # 2^18 elements: a plane has 32,768 bytes, and 64 zero bytes stand behind each sixth stream.
     path = tmp_path / "staggered.mc"
     mcodec.pack({"A": {"w": cases.noise("float32", (1 << 18,))}}, path, jobs=1)
     forged = Forged.of(path.read_bytes())
     (row,) = forged.rows
-    assert row["raw"] == 24 * 32_768 + (1 << 18) + 24 * 64
-    forged.damage(0, 32_768 + 63, 1)
+    assert row["raw"] == 24 * 32_768 + (1 << 18) + 4 * 64
+    forged.damage(0, 5 * 32_768 + (1 << 18) + 63, 1)
     path.write_bytes(forged.build())
     with mcodec.open(path) as file, pytest.raises(FormatError) as caught:
         file.task()["w"]

@@ -58,12 +58,18 @@ def test_frames_and_variable_streams_stand_alone() -> None:
     assert [row[:2] for row in chunks(raw(), variable(), raw(), raw())] == [[0, 1], [1, 1], [2, 2]]
 
 
-def test_staggers_stand_between_streams_of_whole_pages() -> None:
-    assert chunks(raw(LONG), raw(LONG)) == [[0, 2, RAW, 2 * LONG + 64, 2 * LONG + 64]]
-    assert chunks(raw(LONG), raw(5)) == [[0, 2, RAW, LONG + 69, LONG + 69]]
-    assert chunks(raw(5), raw(LONG)) == [[0, 2, RAW, LONG + 5, LONG + 5]]
-    assert chunks(raw(LONG)) == [[0, 1, RAW, LONG, LONG]]
-    assert chunks(fill(0, LONG), fill(0, LONG)) == [[0, 2, FILL, 2 * LONG, 0]]
+def test_a_stagger_stands_behind_each_sixth_stream_of_whole_pages() -> None:
+    def staggers(*lengths: int) -> int:
+        (row,) = chunks(*map(raw, lengths))
+        assert row == [0, len(lengths), RAW, row[3], row[3]]
+        return row[3] - sum(lengths)
+
+    for count, zeros in ((1, 0), (2, 0), (5, 0), (6, 0), (7, 64), (12, 64), (13, 128)):
+        assert staggers(*[LONG] * count) == zeros
+    assert staggers(5, 5, 5, 5, 5, LONG, 5) == 64
+    assert staggers(LONG, LONG, LONG, LONG, LONG, 5, LONG) == 0
+    assert staggers(5, *[LONG] * 12) == 128
+    assert chunks(*[fill(0, LONG)] * 7) == [[0, 7, FILL, 7 * LONG, 0]]
 
 
 def test_a_chunk_holds_64_mib_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
