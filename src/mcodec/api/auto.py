@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from mcodec.api.choosing import cut
 from mcodec.api.runs import OWN_RUN
-from mcodec.api.trial import Sample, Thinned, sample
+from mcodec.api.trial import SPARSE, Sample, Thinned, sample
 from mcodec.codec.csr import CsrCodec
 from mcodec.codec.delta import DeltaCodec
 from mcodec.codec.float import FloatCodec
@@ -29,15 +29,11 @@ if TYPE_CHECKING:
     from mcodec.api.values import Values
     from mcodec.codec.base import Codec
 
-# Fewer zeros than this cost more to place than they save, with any codec of values.
-_SPARSE: Final = 1 / 64
 # Elements of a tensor that are tried. A sparse one is easily told; what a delta saves is less sure,
 # and who wants the smallest file has time.
 _TRIED: Final = {"load": 1 << 14, "file": 1 << 18}
 _CLEAR: Final = 0.75  # of the next best's cost, from which on pieces do not say enough
-_RUN: Final = (
-    256  # bytes that parting small tensors from the others costs: rows and a manifest's item
-)
+_RUN: Final = 256  # bytes of rows and manifest that parting small tensors from the others costs
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +124,7 @@ class Chooser:
                 groups[place] = [place]
                 continue
             base = self._first.get(place)
-            sparse = sample(self._thin, [place]).zeros >= _SPARSE
+            sparse = sample(self._thin, [place]).zeros >= SPARSE
             kind = (place[0], tensor.dtype, sparse, None if base is None else base[0])
             groups.setdefault(kind, []).append(place)
         return [tuple(group) for group in groups.values()]
@@ -164,7 +160,7 @@ class Chooser:
         places = tried.places
         found = {"float": _Candidate(FloatCodec())}
         parting = Cost(_RUN, _RUN) if len(places) > 1 else Cost(0, 0)
-        if tried.zeros >= _SPARSE:
+        if tried.zeros >= SPARSE:
             rank = min(len(self._values.spec(place).shape) for place in places)
             codec = cut(CsrCodec(FloatCodec()), self._values.models[places[0][0]].format, rank)
             found["csr"] = _Candidate(codec, (), parting)

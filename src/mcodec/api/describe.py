@@ -69,7 +69,7 @@ def describe(
             sorted(model.same_as.items()),
             dict(meta.get(name, {})),
         )
-        for task, (name, model) in enumerate(zip(names, models, strict=False))
+        for task, (name, model) in enumerate(zip(names, models, strict=True))
     ]
     return Manifest(codecs, runs, tasks, _pairs(encoders))
 

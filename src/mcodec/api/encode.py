@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
 
-from mcodec.api.values import base_arrays
+from mcodec.api.values import base_arrays, read_block
 from mcodec.codec import coder, error
 from mcodec.container.writer import Part
 from mcodec.types import numpy_dtype
@@ -63,7 +63,8 @@ class RunEncoder:
         if block < 0:
             specs = plan.codec.head_streams(plan.spec)
             return EncodedBlock(Part(self.number, 0, specs, self._head_streams))
-        values = self._read(block)
+        places = [(plan.task, index) for index in plan.members]
+        values = read_block(self._values, plan.spec, block, places, self._values.read)
         bases = base_arrays(self._values, plan.spec, block, plan.bases)
         mode, coded = plan.codec.encode(
             plan.spec, block, values, self._head, planes_only=self._planes_only, bases=bases
@@ -72,7 +73,9 @@ class RunEncoder:
         part = Part(self.number, mode, specs, coded)
         if self._lossless:
             return EncodedBlock(part, values)
-        decoded = self._empty(values.size)
+        import numpy as np
+
+        decoded = np.zeros(values.size, numpy_dtype(plan.dtype))
         streams = [coder.decode(stream) for stream in coded]
         plan.codec.decode(plan.spec, block, mode, streams, self._head, decoded, bases=bases)
         return EncodedBlock(part, values, decoded, self._measure(block, values, decoded))
@@ -97,24 +100,6 @@ class RunEncoder:
             stats if all(math.isfinite(x) for x in stats) else None for stats in self._stats
         ]
         return self._digest.hexdigest(), source, errors
-
-    def _empty(self, n: int) -> NDArray[Any]:
-        import numpy as np
-
-        return np.zeros(n, numpy_dtype(self.plan.dtype))
-
-    def _read(self, block: int) -> NDArray[Any]:
-        """Return a block's values; the gaps between members are zero."""
-        spec = self.plan.spec
-        first, last = spec.span(block)
-        if len(spec.shapes) == 1:
-            return self._values.read((self.plan.task, self.plan.members[0]), first, last)
-        values = self._empty(last - first)
-        for member, part in spec.parts(block):
-            skip = first - spec.starts[member]
-            place = (self.plan.task, self.plan.members[member])
-            values[part] = self._values.read(place, part.start + skip, part.stop + skip)
-        return values
 
     def _measure(
         self, block: int, values: NDArray[Any], decoded: NDArray[Any]

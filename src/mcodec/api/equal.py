@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from mcodec.api.planning import Place
     from mcodec.api.values import Values
+    from mcodec.codec.base import Codec
 
 # Elements at the start that tell most tensors apart; what lies further behind costs a whole tensor
 # to read where it is deflated.
@@ -26,7 +27,7 @@ _WORTH: Final = 1024
 
 
 def find_equal(
-    values: Values, kinds: Mapping[Place, Hashable], executor: Executor | None
+    values: Values, codecs: Mapping[Place, Codec], executor: Executor | None
 ) -> dict[Place, Place]:
     """Return the tensors that equal an earlier one: place to the place of the first.
 
@@ -34,15 +35,14 @@ def find_equal(
     ----------
     values
         Of all tasks.
-    kinds
-        The places in question, in order, with what has to be the same besides the bits: the
-        codec's configuration. dtype and shape are compared here.
+    codecs
+        The places in question, in order, with their codecs: those of equal tensors are the same.
     executor
         Who reads and hashes.
     """
     same: list[list[Place]] = _grouped(
-        (place, (kind, tensor.dtype, tensor.shape))
-        for place, kind in kinds.items()
+        (place, (codec, tensor.dtype, tensor.shape))
+        for place, codec in codecs.items()
         if (tensor := values.spec(place)).size
     )
     for digest in (_probe, _digest):

@@ -7,11 +7,11 @@ the file's certificate has the error.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from mcodec.api.choosing import cut
 from mcodec.api.planning import Options
-from mcodec.api.trial import sample
+from mcodec.api.trial import SPARSE, sample
 from mcodec.api.values import Values
 from mcodec.codec.csr import CsrCodec
 from mcodec.codec.int8 import Int8Codec
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from mcodec.api.rounding import Rounding
     from mcodec.codec.base import Codec
     from mcodec.formats.base import TensorSource
-
-_SPARSE: Final = 1 / 64  # zeros from which on it is tried whether leaving them out pays
 
 
 def choose_integer_codecs(
@@ -47,7 +45,7 @@ def choose_integer_codecs(
     def choose(item: tuple[int, Rounding]) -> tuple[int, Codec]:
         index, rounding = item
         dense = Int8Codec(rounding.scope)
-        if rounding.zeros_before <= _SPARSE * rounding.tensor.size:
+        if rounding.zeros_before <= SPARSE * rounding.tensor.size:
             return index, dense
         blocks = sample(values, [(0, index)])
         sparse = cut(CsrCodec(dense), model.format, len(rounding.tensor.shape))

@@ -12,7 +12,6 @@ from mcodec.api.trial import sample
 from mcodec.codec.mask import MaskCodec, zeros
 from mcodec.codec.raw import RawCodec
 from mcodec.engine import map_ordered
-from mcodec.types import RunSpec
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -95,12 +94,9 @@ def _root(values: Values, base: Place, places: list[Place]) -> Place:
 
 def _fits(values: Values, base: Place, place: Place) -> str | None:
     """Tell whether a tensor is its base times a mask, and what its zeros are."""
-    tensor = values.spec(place)
-    run = RunSpec.of(tensor.dtype, [tensor.shape])
     kinds: tuple[str, ...] | None = None
-    for block in range(run.blocks):
-        span = run.span(block)
-        found = zeros(values.read(place, *span), values.read(base, *span))
+    for own, below in zip(values.blocks(place), values.blocks(base), strict=True):
+        found = zeros(own, below)
         kinds = found if kinds is None else tuple(set(kinds).intersection(found))
         if not kinds:
             return None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from mcodec.types import RunSpec, TensorSpec
+from mcodec.types import TensorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,16 +51,15 @@ class OwnerSource:
 
         owner = np.full(stop - start, len(self._masked) + 1, np.uint8)
         for number in range(len(self._masked), 0, -1):
-            owner[seen(self._values, self._masked[number - 1], start, stop)] = number
+            owner[seen(self._values.read(self._masked[number - 1], start, stop))] = number
         return owner
 
     def close(self) -> None:
         """Nothing to release."""
 
 
-def seen(values: Values, place: Place, start: int, stop: int) -> NDArray[Any]:
+def seen(array: NDArray[Any]) -> NDArray[Any]:
     """Tell which elements of a masked tensor are its base's: those that are not zero."""
-    array = values.read(place, start, stop)
     patterns = array.view(f"u{array.itemsize}")
     found: NDArray[Any] = (patterns << 1) != 0  # the sign of a zero may be the base's
     return found
@@ -72,18 +72,13 @@ def chain(values: Values, masked: Sequence[Place]) -> list[Place] | None:
     """
     import numpy as np
 
-    tensor = values.spec(masked[0])
-    run = RunSpec.of(tensor.dtype, [tensor.shape])
-    counts = dict.fromkeys(masked, 0)
-    for block in range(run.blocks):
-        for place in masked:
-            counts[place] += int(np.count_nonzero(seen(values, place, *run.span(block))))
+    counts = {
+        place: sum(int(np.count_nonzero(seen(block))) for block in values.blocks(place))
+        for place in masked
+    }
     ordered = sorted(masked, key=lambda place: (counts[place], place))
-    for block in range(run.blocks):
-        below = seen(values, ordered[0], *run.span(block))
-        for place in ordered[1:]:
-            now = seen(values, place, *run.span(block))
+    for blocks in zip(*map(values.blocks, ordered), strict=True):
+        for below, now in pairwise(map(seen, blocks)):
             if bool((below & ~now).any()):
                 return None
-            below = now
     return ordered

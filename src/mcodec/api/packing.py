@@ -120,8 +120,7 @@ class Packing:
         """Find what is equal, what stands on what, and what each codec finds in the values."""
         ties = [model.same_as for model in self._tasks]
         own = {place: codec for place, codec in items.items() if place[1] not in ties[place[0]]}
-        kinds = {place: repr(codec.config()) for place, codec in own.items()}
-        equal = find_equal(self._values, kinds, self._executor)
+        equal = find_equal(self._values, own, self._executor)
         self._stored = chosen_first(equal, ties)
         own = {place: codec for place, codec in own.items() if place not in equal}
         chosen = choose_codecs(

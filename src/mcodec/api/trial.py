@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from mcodec.api.values import Values, base_arrays
+from mcodec.api.values import Values, base_arrays, read_block
 from mcodec.container.header import ROW_SIZE
 from mcodec.container.layout import group
-from mcodec.types import RunSpec, numpy_dtype
+from mcodec.types import RunSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mcodec.codec.base import Codec
     from mcodec.types import TensorSpec
 
+# Fewer zeros than this cost more to place than they save, with any codec of values.
+SPARSE: Final = 1 / 64
 _BLOCKS: Final = 4  # of a large tensor that are tried; smaller ones are tried whole
 _PIECES: Final = 4  # that are left of a tensor that is thinned out
 
@@ -83,14 +85,10 @@ def sample(values: Values, places: Sequence[Place]) -> Sample:
     blocks = []
     zeros = elements = sampled = 0
     for block in numbers:
-        first, stop = run.span(block)
-        array = np.zeros(stop - first, numpy_dtype(run.dtype))
-        for member, part in run.parts(block):
-            skip = max(0, first - run.starts[member])
-            array[part] = values.read(places[member], skip, skip + part.stop - part.start)
-            patterns = array[part].view(f"u{array.itemsize}")
-            zeros += patterns.size - int(np.count_nonzero(patterns))
-            elements += patterns.size
+        array = read_block(values, run, block, places, values.read)
+        own = sum(part.stop - part.start for _, part in run.parts(block))  # gaps are zero
+        zeros += own - int(np.count_nonzero(array.view(f"u{array.itemsize}")))
+        elements += own
         blocks.append((block, array))
         sampled += array.size
     share = zeros / elements if elements else 0.0

@@ -10,7 +10,7 @@ from mcodec.codec import coder
 from mcodec.types import RunSpec, numpy_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -118,14 +118,34 @@ def base_arrays(
     roles
         For each role the tensor below each member.
     """
+    return [read_block(values, run, block, places, values.decoded) for places in roles]
+
+
+def read_block(
+    values: Values,
+    run: RunSpec,
+    block: int,
+    places: Sequence[Place],
+    read: Callable[[Place, int, int], NDArray[Any]],
+) -> NDArray[Any]:
+    """Return a block of the run that tensors make, or of what they stand on, gaps zero.
+
+    Parameters
+    ----------
+    values, run, block
+        Where.
+    places
+        The tensor in, or below, each member.
+    read
+        `values.read` or `values.decoded`.
+    """
     import numpy as np
 
     first, last = run.span(block)
-    arrays = []
-    for places in roles:
-        array = np.zeros(last - first, numpy_dtype(values.spec(places[0]).dtype))
-        for member, part in run.parts(block):
-            skip = max(0, first - run.starts[member])
-            array[part] = values.decoded(places[member], skip, skip + part.stop - part.start)
-        arrays.append(array)
-    return arrays
+    if len(places) == 1 and first < last:
+        return read(places[0], first, last)
+    array = np.zeros(last - first, numpy_dtype(values.spec(places[0]).dtype))
+    for member, part in run.parts(block):
+        skip = first - run.starts[member]
+        array[part] = read(places[member], part.start + skip, part.stop + skip)
+    return array

@@ -126,9 +126,9 @@ class FloatCodec(Codec):
         exponents = [np.empty(n, np.uint8) for _ in range(1 if form.exponent <= 8 else 2)]
         planes = empty_planes(self._mantissa(form), n)
         kernels.split_float(run.dtype, bits, sign, exponents, planes)
-        top = min(float_symbols.BITS, len(planes)) if len(exponents) == 1 else 0
-        mode = 0
+        mode, top = 0, 0
         if len(exponents) == 1:
+            top = min(float_symbols.BITS, len(planes))
             mode, coded = float_symbols.code_top(
                 run.dtype, exponents[0], planes[:top], planes_only=planes_only
             )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Place = tuple[int, int]  # run, member
 
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}\Z")
+DIGEST: Final = re.compile(r"[0-9a-f]{64}\Z")
 
 
 def pin(digests: Iterable[str]) -> str:
@@ -50,7 +50,7 @@ def check_bases(
         len(bases.roles) != len(roles)
         or not roles
         or any(len(places) != len(spec.shapes) for places in bases.roles)
-        or not _DIGEST.match(bases.pin)
+        or not DIGEST.match(bases.pin)
     ):
         raise _refuse("manifest_invalid", index, "has malformed bases")
     for dtype, places in zip(roles, bases.roles, strict=True):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from mcodec import limits
-from mcodec.container.bases import check_bases, check_named, touched_bytes
+from mcodec.container.bases import DIGEST, check_bases, check_named, touched_bytes
 from mcodec.errors import CodecConfigError, FormatError, one_line
 from mcodec.types import CodecLike, RunSpec, itemsize
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     ParseCodec = Callable[[dict[str, Any]], CodecLike]
 
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}\Z")
 _DEPTH_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _NOT_BRACKETS: Final = bytes(sorted(set(range(256)) - set(b"[]{}")))
 
@@ -301,7 +300,7 @@ def _check_shape(shape: Sequence[int], where: str) -> None:
 
 def _check_certificate(index: int, run: Run) -> None:
     digests = (run.digest,) if run.source is None else (run.digest, run.source)
-    good = all(_DIGEST.match(digest) for digest in digests)
+    good = all(DIGEST.match(digest) for digest in digests)
     good = good and (run.source is None) == (run.errors is None)
     if good and run.errors is not None:
         good = len(run.errors) == len(run.members) and all(

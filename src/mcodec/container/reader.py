@@ -142,12 +142,8 @@ class ContainerReader:
         specs = self.specs(run, block, mode)
         wanted = [row for row in rows if level is None or specs[row.first].level <= level]
         streams: list[Stream | None] = [None] * len(specs)
-        exact = None
-        with self._place(run, block):
-            for row, stored in self._read_chunks(wanted):
-                exact = exact or self._exact(run, block, mode, row, stored, streams)
-                part = (exact or specs)[row.first : row.first + row.streams]
-                streams[row.first : row.first + row.streams] = split(row, stored, part)
+        for row, _, found in self._split_chunks(run, block, wanted):
+            streams[row.first : row.first + row.streams] = found
         if level is not None:  # a chunk may carry streams beyond the level asked for
             for index, spec in enumerate(specs):
                 if spec.level > level:
@@ -157,10 +153,25 @@ class ContainerReader:
     def coded_streams(self, run: int, block: int) -> tuple[int, list[CodedStream]]:
         """Return a block's streams as they are stored, shared chunks taken apart."""
         rows = self.rows(run, block)
+        coded: list[CodedStream] = []
+        for row, stored, found in self._split_chunks(run, block, rows):
+            if row.coder == ZSTD:
+                coded.append(CodedStream(ZSTD, 0, row.raw, stored))
+                continue
+            for stream in found:
+                if isinstance(stream, Fill):
+                    coded.append(CodedStream(FILL, stream.value, stream.length))
+                else:
+                    coded.append(CodedStream(RAW, 0, len(stream), stream))
+        return rows[0].mode if rows else 0, coded
+
+    def _split_chunks(
+        self, run: int, block: int, rows: Sequence[Row]
+    ) -> Iterator[tuple[Row, memoryview, list[Stream]]]:
+        """Read chunks of a block in order; yield each with its bytes and its streams."""
         mode = rows[0].mode if rows else 0
         specs = self.specs(run, block, mode)
         streams: list[Stream | None] = [None] * len(specs)
-        coded: list[CodedStream] = []
         exact = None
         with self._place(run, block):
             for row, stored in self._read_chunks(rows):
@@ -168,15 +179,7 @@ class ContainerReader:
                 part = (exact or specs)[row.first : row.first + row.streams]
                 found = split(row, stored, part)
                 streams[row.first : row.first + row.streams] = found
-                if row.coder == ZSTD:
-                    coded.append(CodedStream(ZSTD, 0, row.raw, stored))
-                    continue
-                for stream in found:
-                    if isinstance(stream, Fill):
-                        coded.append(CodedStream(FILL, stream.value, stream.length))
-                    else:
-                        coded.append(CodedStream(RAW, 0, len(stream), stream))
-        return mode, coded
+                yield row, stored, found
 
     def _exact(
         self,
