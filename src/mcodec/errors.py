@@ -4,7 +4,8 @@ McodecError(Exception)                 .code, .where
 ├── FormatError(ValueError)            a damaged, truncated, hostile or unreadable file: exit 3
 ├── CodecConfigError(ValueError)       a codec, option or plan that a person typed wrongly: exit 2
 ├── UsageError(ValueError)             an argument that cannot be: exit 2
-│   └── UnknownTaskError(KeyError)     a task or tensor that is not there: exit 2
+│   ├── UnknownTaskError(KeyError)     a task or tensor that is not there: exit 2
+│   └── EvaluatorError(ValueError)     a function that measures models breaks its rules: exit 2
 ├── MissingDependencyError(ImportError)    exit 4
 └── InputOutputError(OSError)          a file that cannot be opened, read or written: exit 5
 
@@ -50,6 +51,7 @@ REASONS: Final[dict[str, str]] = {
     "usage": "an argument that cannot be",
     "task_unknown": "a task that is not in the file",
     "tensor_unknown": "a tensor that is not in the task",
+    "evaluator": "a function that measures models raises, or gives what is no number",
     "dependency_missing": "a library that is not installed",
     "io": "the operating system refused to read or write",
 }
@@ -117,6 +119,12 @@ class UnknownTaskError(UsageError, KeyError):
 
     default_code = "task_unknown"
     __str__ = McodecError.__str__  # KeyError would print the repr
+
+
+class EvaluatorError(UsageError):
+    """A person's function that measures models raises, or does what it may not."""
+
+    default_code = "evaluator"
 
 
 class MissingDependencyError(McodecError, ImportError):

@@ -11,6 +11,7 @@ from mcodec import errors
 from mcodec.errors import (
     REASONS,
     CodecConfigError,
+    EvaluatorError,
     FormatError,
     InputOutputError,
     McodecError,
@@ -24,6 +25,7 @@ KINDS: list[tuple[type[McodecError], type[Exception], str]] = [
     (CodecConfigError, ValueError, "codec_config"),
     (UsageError, ValueError, "usage"),
     (UnknownTaskError, KeyError, "task_unknown"),
+    (EvaluatorError, ValueError, "evaluator"),
     (MissingDependencyError, ImportError, "dependency_missing"),
     (InputOutputError, OSError, "io"),
 ]
