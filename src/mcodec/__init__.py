@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mcodec.api.schedule import gradual_sparsity
     from mcodec.api.slices import TensorSlice
     from mcodec.api.sparse import CsrMatrix
+    from mcodec.api.truncate import TruncateReport, truncate
     from mcodec.api.unpack import UnpackReport, unpack
     from mcodec.api.verify import VerifyReport, verify
 
@@ -40,6 +41,7 @@ __all__ = [
     "RelayoutReport",
     "Task",
     "TensorSlice",
+    "TruncateReport",
     "UnpackReport",
     "VerifyReport",
     "convert",
@@ -51,6 +53,7 @@ __all__ = [
     "prune",
     "quantize",
     "relayout",
+    "truncate",
     "unpack",
     "verify",
 ]
@@ -67,6 +70,7 @@ _LAZY: Final = {
     "PruneReport": "mcodec.api.prune",
     "QuantizeReport": "mcodec.api.quantize",
     "RelayoutReport": "mcodec.api.relayout",
+    "TruncateReport": "mcodec.api.truncate",
     "UnpackReport": "mcodec.api.unpack",
     "VerifyReport": "mcodec.api.verify",
     "convert": "mcodec.api.convert",
@@ -77,6 +81,7 @@ _LAZY: Final = {
     "prune": "mcodec.api.prune",
     "quantize": "mcodec.api.quantize",
     "relayout": "mcodec.api.relayout",
+    "truncate": "mcodec.api.truncate",
     "unpack": "mcodec.api.unpack",
     "verify": "mcodec.api.verify",
 }

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Final
 from mcodec.api import carry, target
 from mcodec.api.integersource import check_format
 from mcodec.api.packing import Packing
+from mcodec.api.planning import Options
 from mcodec.api.sources import ArraySource, check_names, default_name
 from mcodec.api.tasksource import TaskSource
 from mcodec.api.writing import write_model
+from mcodec.codec.plan import parse_codec
 from mcodec.errors import UsageError
 from mcodec.outputs import check_output
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from mcodec.api.planning import Options
     from mcodec.api.progress import Progress
     from mcodec.formats.base import TensorSource
 
@@ -136,3 +137,18 @@ def choose_destination(
         plan.notes = ("what the model held besides arrays is left out: it speaks of floats",)
     target.check(plan, [source])
     return Destination(name, task, plan)
+
+
+def options_of(codec: str | None, destination: Destination) -> Options:
+    """Return how a `.mc` file is coded: as a codec string says, or by ``auto``, the default.
+
+    Raises
+    ------
+    UsageError, CodecConfigError
+        There is no such codec, or what is written is no `.mc` file.
+    """
+    if codec is not None and destination.format != CONTAINER:
+        raise UsageError(f"a codec is for a .mc file, and {destination.path} is none")
+    if codec is None or codec == "auto":
+        return Options((None,), auto=True)
+    return Options((None,), codec=parse_codec(codec))

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 from mcodec.api.changed import ChangedSource
 from mcodec.api.copying import placed
 from mcodec.api.cuts import find_cut
-from mcodec.api.destination import CONTAINER, choose_destination
+from mcodec.api.destination import CONTAINER, choose_destination, options_of
 from mcodec.api.opening import open_model
-from mcodec.api.planning import Options
 from mcodec.api.progress import Progress, no_progress
 from mcodec.api.quantized import find_quantized
 from mcodec.api.schedule import check_sparsity
 from mcodec.api.weights import choose_weights
-from mcodec.codec.plan import parse_codec
 from mcodec.engine import map_ordered, workers
 from mcodec.errors import McodecError, UsageError
 
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from mcodec.api.cuts import Cut
-    from mcodec.api.destination import Destination
     from mcodec.api.sources import Arrays, PathLike
     from mcodec.formats.base import TensorSource
     from mcodec.types import TensorSpec
@@ -155,7 +152,7 @@ def prune(
     with ExitStack() as stack:
         model = open_model(stack, source, task=task, key=key, sandbox=sandbox)
         destination = choose_destination(model, out, to, source)
-        options = _options(codec, destination)
+        options = options_of(codec, destination)
         executor = stack.enter_context(workers(jobs))
         notes: list[str] = []
         chosen = choose_weights(model, include, exclude, notes.append)
@@ -190,14 +187,6 @@ def prune(
         check and destination.format != CONTAINER,
         (*notes, *more),
     )
-
-
-def _options(codec: str | None, destination: Destination) -> Options:
-    if codec is not None and destination.format != CONTAINER:
-        raise UsageError(f"a codec is for a .mc file, and {destination.path} is none")
-    if codec is None or codec == "auto":
-        return Options((None,), auto=True)
-    return Options((None,), codec=parse_codec(codec))
 
 
 def _refuse_quantized(

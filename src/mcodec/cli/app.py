@@ -24,6 +24,7 @@ VERBS: Final = {
     "convert": "Write a model file in another format, with nothing lost.",
     "diff": "Say what differs between two models, tensor by tensor.",
     "prune": "Set the smallest weights of each tensor to zero.",
+    "truncate": "Zero the low bits of every float, or change other bits.",
     "quantize": "Round weights to 8-bit integers under scales.",
     "ls": "List the tasks of a file and what they take.",
     "info": "Show tensors, codecs, sizes and measured errors.",
