@@ -28,6 +28,7 @@ VERBS: Final = {
     "convert": ("convert", "big.safetensors", "out", "--to", "npz"),
     "convert in a sandbox": ("convert", "big.safetensors", "out", "--to", "h5", "--sandbox"),
     "prune": ("prune", "big.safetensors", "--sparsity", "0.9", "-o", "out", "--to", "npz"),
+    "truncate": ("truncate", "big.safetensors", "--keep", "9", "-o", "out", "--to", "npz"),
     "quantize": ("quantize", "big.safetensors", "-o", "out", "--to", "h5"),
     "relayout": ("relayout", "big.mc", "-o", "out", "--layout", "progressive"),
 }

@@ -83,3 +83,29 @@ def test_int8(vectors: dict[str, Any], tmp_path: Path) -> None:
     assert np.rint(found * 127).tolist() == table["[-127,127]"]["q"][: len(values)]
     expected = np.array(table["[-127,127]"]["dequant"][: len(values)])
     assert found == pytest.approx(expected, rel=1e-7)
+
+
+def test_gradual_schedule(vectors: dict[str, Any]) -> None:
+    for final, steps in vectors["schedule"].items():
+        for step, expected in steps.items():
+            found = mcodec.gradual_sparsity(int(step), final=float(final), steps=250_000)
+            assert found == pytest.approx(expected, abs=5e-5), (final, step)
+
+
+def test_sparse_forms(vectors: dict[str, Any], tmp_path: Path) -> None:
+    oracle = vectors["sparse"]
+    dense = np.array(oracle["dense"], np.float32)
+    assert through(tmp_path, dense, "csr(split=1)").tolist() == oracle["dense"]
+    with mcodec.open(tmp_path / "o.mc") as file:
+        matrix = file.task().get_csr("w")
+    assert matrix.indptr.tolist() == oracle["csr"]["indptr"]
+    assert matrix.indices.tolist() == oracle["csr"]["indices"]
+    assert matrix.data.tolist() == oracle["csr"]["data"]
+    rows = np.repeat(np.arange(len(dense)), np.diff(matrix.indptr))
+    assert rows.tolist() == oracle["coo"]["row"]
+    assert matrix.indices.tolist() == oracle["coo"]["col"]
+    columns = np.argsort(matrix.indices, kind="stable")
+    counts = np.bincount(matrix.indices, minlength=dense.shape[1])
+    assert [0, *np.cumsum(counts).tolist()] == oracle["csc"]["indptr"]
+    assert rows[columns].tolist() == oracle["csc"]["indices"]
+    assert matrix.data[columns].tolist() == oracle["csc"]["data"]
