@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mcodec.api.listing import codec_string, list_tensors, place_names
+from mcodec.api.listing import list_tensors, place_names
+from mcodec.codec.plan import codec_string
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

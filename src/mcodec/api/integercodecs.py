@@ -6,7 +6,6 @@ the file's certificate has the error.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mcodec.api.choosing import cut
@@ -15,11 +14,11 @@ from mcodec.api.trial import SPARSE, sample
 from mcodec.api.values import Values
 from mcodec.codec.csr import CsrCodec
 from mcodec.codec.int8 import Int8Codec
-from mcodec.codec.plan import Plan
+from mcodec.codec.planfile import Plan
 from mcodec.engine import map_ordered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from concurrent.futures import Executor
 
     from mcodec.api.rounding import Rounding
@@ -63,19 +62,16 @@ def coded_as(codecs: Mapping[str, Codec]) -> Options:
     codecs
         By the names of tensors.
     """
-    return Options((None,), plan=_Named(named=codecs), auto=True, force=True)
+    return Options((None,), plan=_Named(codecs), auto=True, force=True)
 
 
-@dataclass(frozen=True, slots=True)
 class _Named(Plan):
     """Codecs by the very names of tensors."""
 
-    named: Mapping[str, Codec] = field(default_factory=dict)
+    def __init__(self, named: Mapping[str, Codec]) -> None:
+        super().__init__()
+        self._named = named
 
     def codec(self, task: str, name: str) -> Codec | None:
         """Return the codec that a tensor gets, or None."""
-        return self.named.get(name)
-
-    def unused(self, names: Iterable[str]) -> list[str]:
-        """Return nothing: there are no patterns."""
-        return []
+        return self._named.get(name)

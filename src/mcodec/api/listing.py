@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
+from mcodec.codec.plan import codec_string
 from mcodec.container.rows import STAGGER, staggers
 from mcodec.types import FILL, TensorSpec, itemsize
 
@@ -276,27 +277,6 @@ def sqnr_db(signal: float, noise: float) -> float | None:
     if noise == 0 or signal == 0:
         return None
     return 10 * (math.log10(signal) - math.log10(noise))  # the ratio may overflow
-
-
-def codec_string(config: dict[str, Any]) -> str:
-    """Write a configuration as people type it: ``bfp(bits=12,…)``, defaults left out."""
-    options = []
-    for key, value in config.items():
-        if key == "id" or _DEFAULTS.get(key) == value:
-            continue
-        text = codec_string(value) if isinstance(value, dict) else f"{value}"
-        options.append(f"{key}={text}")
-    return f"{config['id']}({','.join(options)})" if options else str(config["id"])
-
-
-_DEFAULTS: Final = {
-    "rounding": "nearest",
-    "scope": "tensor",
-    "signs": "full",
-    "zero": "plain",
-    "reconstruct": "low",
-    "values": {"id": "float"},
-}
 
 
 def list_pairs(reader: ContainerReader) -> list[dict[str, str]]:

@@ -10,7 +10,8 @@ from mcodec.api.packing import Packing, PackReport, TaskCost
 from mcodec.api.pairing import parse_override
 from mcodec.api.planning import Bits, Options, bits_by_task
 from mcodec.api.progress import Progress, no_progress
-from mcodec.codec.plan import Plan, parse_codec, parse_plan
+from mcodec.codec.plan import parse_codec
+from mcodec.codec.planfile import Plan, parse_plan
 from mcodec.container.header import LAYOUTS
 from mcodec.engine import workers
 from mcodec.errors import UsageError

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mcodec.codec.base import Codec, NotCodableError
 from mcodec.codec.bfp import MAX_BITS, BfpCodec
 from mcodec.codec.float import FloatCodec
-from mcodec.codec.plan import Plan
+from mcodec.codec.planfile import Plan
 from mcodec.codec.raw import RawCodec
 from mcodec.errors import CodecConfigError, UsageError
 from mcodec.types import FLOATS, RunSpec, TensorSpec

@@ -53,7 +53,7 @@ def command(
 
 
 def _print_task(handle: File, name: str, rows: list[TensorRow]) -> None:
-    from mcodec.api.listing import codec_string
+    from mcodec.codec.plan import codec_string
 
     entry = handle.entry(name)
     came = f", from {entry.came_from}" if entry.came_from else ""

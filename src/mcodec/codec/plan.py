@@ -1,4 +1,4 @@
-"""Codec strings that people type, and plan files (design, sections 4 and 7).
+"""Codec strings that people type (design, section 7).
 
 A codec string is an id with options, nested where a codec carries another:
 ``bfp(bits=8,scope=axis:-1)``, ``csr(values=float(keep=16))``.
@@ -6,26 +6,30 @@ A codec string is an id with options, nested where a codec carries another:
 
 from __future__ import annotations
 
-import fnmatch
 import re
-import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from mcodec.codec.registry import from_config
-from mcodec.errors import CodecConfigError, UsageError, one_line
+from mcodec.errors import CodecConfigError
 from mcodec.limits import MAX_JSON_DEPTH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from mcodec.codec.base import Codec
 
 _TOKEN: Final = re.compile(r"\s*([(),=]|[^(),=\s]+)")
 _WORD: Final = re.compile(r"[a-z][a-z0-9_]*\Z")
 _NESTED: Final = ("values",)  # options that are codecs, so that a bare word is one
+
+# Values of options that a codec string leaves out.
+_DEFAULTS: Final = {
+    "rounding": "nearest",
+    "scope": "tensor",
+    "signs": "full",
+    "zero": "plain",
+    "reconstruct": "low",
+    "values": {"id": "float"},
+}
 
 
 def parse_codec(text: str) -> Codec:
@@ -79,54 +83,12 @@ def _malformed(text: str) -> CodecConfigError:
     return CodecConfigError(f"codec {text!r} is not of the form id or id(key=value,…)")
 
 
-class _Rule(msgspec.Struct, forbid_unknown_fields=True):
-    match: str
-    codec: str
-
-
-class _Plan(msgspec.Struct, forbid_unknown_fields=True):
-    tensor: list[_Rule] = []
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Overrides by name pattern (``task:name``, shell style); the last match wins."""
-
-    rules: Sequence[tuple[str, Codec]] = ()
-
-    def codec(self, task: str, name: str) -> Codec | None:
-        """Return the codec that the plan gives a tensor, or None."""
-        full = f"{task}:{name}"
-        for pattern, codec in reversed(self.rules):
-            if fnmatch.fnmatchcase(full, pattern):
-                return codec
-        return None
-
-    def unused(self, names: Iterable[str]) -> list[str]:
-        """Return the patterns that match none of these ``task:name``."""
-        left = {pattern for pattern, _ in self.rules}
-        for name in names:
-            if not left:
-                break
-            left = {pattern for pattern in left if not fnmatch.fnmatchcase(name, pattern)}
-        return sorted(left)
-
-
-def parse_plan(text: str, where: str) -> Plan:
-    """Parse a plan file.
-
-    Raises
-    ------
-    UsageError
-        It is not TOML of the form that the design gives.
-    CodecConfigError
-        One of its codec strings is malformed.
-    """
-    try:
-        plan = msgspec.convert(tomllib.loads(text), _Plan)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise UsageError(f"{where}: not a plan: {one_line(error)}") from None
-    try:
-        return Plan([(rule.match, parse_codec(rule.codec)) for rule in plan.tensor])
-    except CodecConfigError as error:
-        raise error.at(where) from None
+def codec_string(config: Mapping[str, Any]) -> str:
+    """Write a configuration as people type it, defaults left out: what `parse_codec` reads."""
+    options = []
+    for key, value in config.items():
+        if key == "id" or _DEFAULTS.get(key) == value:
+            continue
+        text = codec_string(value) if isinstance(value, Mapping) else f"{value}"
+        options.append(f"{key}={text}")
+    return f"{config['id']}({','.join(options)})" if options else str(config["id"])

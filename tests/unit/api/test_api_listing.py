@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import mcodec
-from mcodec.api.listing import codec_string, list_pairs, list_tasks, list_tensors, sqnr_db
-from mcodec.codec.plan import parse_codec
+from mcodec.api.listing import list_pairs, list_tasks, list_tensors, sqnr_db
+from mcodec.codec.plan import codec_string, parse_codec
 from support import cases
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import mcodec
 from mcodec.api.planning import Options, bits_by_task, choose
 from mcodec.codec.bfp import BfpCodec
 from mcodec.codec.float import FloatCodec
-from mcodec.codec.plan import parse_codec, parse_plan
+from mcodec.codec.plan import parse_codec
+from mcodec.codec.planfile import parse_plan
 from mcodec.codec.raw import RawCodec
 from mcodec.errors import CodecConfigError, UsageError
 from mcodec.types import TensorSpec

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mcodec.codec.bfp import BfpCodec
 from mcodec.codec.float import FloatCodec
 from mcodec.codec.int8 import Int8Codec
-from mcodec.codec.plan import Plan, parse_codec, parse_plan
+from mcodec.codec.plan import codec_string, parse_codec
+from mcodec.codec.planfile import (
+    Plan,
+    PlanFile,
+    PlanHead,
+    PlannedTask,
+    PlanRule,
+    parse_plan,
+    render_plan,
+)
 from mcodec.codec.raw import RawCodec
 from mcodec.codec.registry import CODECS, from_config
 from mcodec.codec.scope import Scope
 from mcodec.errors import CodecConfigError, UsageError
-from mcodec.types import RunSpec
+from mcodec.types import RunSpec, TensorSpec
 
 GOOD: list[dict[str, Any]] = [
     {"id": "raw"},
@@ -195,21 +205,63 @@ def test_the_last_rule_of_a_plan_wins() -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "place"),
     [
-        "tensor",
-        "[[tensors]]\nmatch='*'\ncodec='raw'",
-        "[tensor]\nmatch='*'\ncodec='raw'",
-        "[[tensor]]\nmatch='*'",
-        "[[tensor]]\nmatch='*'\ncodec=8",
-        "[[tensor]]\nmatch='*'\ncodec='raw'\nbits=8",
+        ("tensor", ""),  # the parser says where itself
+        ("[[tensors]]\nmatch='*'\ncodec='raw'", ":1:1"),
+        ("\n[tensor]\nmatch='*'\ncodec='raw'", ":2:1"),
+        ("[[tensor]]\nmatch='*'", ":1:1"),
+        ("[[tensor]]\nmatch='*'\ncodec=8", ":3:7"),
+        ("[[tensor]]\nmatch='*'\ncodec='raw'\nbits = 8", ":4:8"),
+        ("[[tensor]]\nmatch='*'\ncodec='raw'\n[[tensor]]\ncodec  =   1.5\nmatch=''", ":5:12"),
+        ("[plan]\ngoal='x'\nfile_bytes=1\n[[plan.task]]\nname='A'\nbytes='3'", ":6:7"),
+        ('[[tensor]]\nmatch="""\n=\n\n"""\ncodec=[\n1,\n]', ":8:1"),
     ],
 )
-def test_a_file_that_is_no_plan(text: str) -> None:
-    with pytest.raises(UsageError, match=r"^plan\.toml: not a plan"):
+def test_a_file_that_is_no_plan(text: str, place: str) -> None:
+    with pytest.raises(UsageError, match=rf"^plan\.toml{place}: not a plan"):
         parse_plan(text, "plan.toml")
 
 
-def test_a_bad_codec_in_a_plan_names_the_plan() -> None:
-    with pytest.raises(CodecConfigError, match=r"^plan\.toml: unknown codec"):
-        parse_plan("[[tensor]]\nmatch='*'\ncodec='zfp'", "plan.toml")
+def test_a_bad_codec_in_a_plan_names_the_plan_and_the_place() -> None:
+    text = "[[tensor]]\nmatch='*'\ncodec='raw'\n\n[[tensor]]\nmatch='*'\ncodec = 'zfp'"
+    with pytest.raises(CodecConfigError, match=r"^plan\.toml:7:9: unknown codec"):
+        parse_plan(text, "plan.toml")
+
+
+def test_a_plan_is_read_as_it_was_written() -> None:
+    names = ["A:x", "B:w[0]*?", 'B:"quoted"\n', "B:[[]"]
+    codec = parse_codec(f"bfp(bits=7,step={float(np.float32(0.1))!r},signs=compact)")
+    rules = [
+        PlanRule(name, codec_string(codec.config()), "float32", [2, 3], 10, 0.5, None, ["int8: no"])
+        for name in names
+    ]
+    text = render_plan(PlanFile(PlanHead("--target-size 1M", 12, [PlannedTask("A", 3)]), rules))
+    plan = parse_plan(text, "plan.toml")
+    assert plan.file_bytes == 12
+    assert list(plan.kinds) == names
+    for name in names:
+        task, _, tensor = name.partition(":")
+        assert plan.codec(task, tensor) == codec
+    assert plan.codec("B", "w00") is None
+    assert plan.unused(names[1:]) == ["A:x"]
+    tensors = {
+        "A:x": TensorSpec("x", "float32", (2, 3)),
+        "B:[[]": TensorSpec("[[]", "float32", (3, 2)),
+        "C:more": TensorSpec("more", "uint8", ()),
+    }
+    assert plan.misfits(tensors) == [
+        "B:w[0]*? is not there",
+        'B:"quoted"\n is not there',
+        "B:[[] is float32[3, 2], not float32[2, 3]",
+        "C:more is not in the plan",
+    ]
+
+
+def test_the_last_rule_wins_also_over_one_that_names_a_tensor() -> None:
+    rules = [("A:x", RawCodec()), ("A:*", FloatCodec()), ("A:y", RawCodec())]
+    plan = Plan(rules)
+    assert plan.codec("A", "x") == FloatCodec()
+    assert plan.codec("A", "y") == RawCodec()
+    assert plan.codec("B", "y") is None
+    assert plan.unused(["A:y"]) == ["A:x"]

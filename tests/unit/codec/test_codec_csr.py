@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from mcodec.api.listing import codec_string
 from mcodec.codec import coder, kernels, positions
 from mcodec.codec.bfp import BfpCodec
 from mcodec.codec.csr import CsrCodec, break_even
 from mcodec.codec.float import FloatCodec
 from mcodec.codec.int8 import Int8Codec
-from mcodec.codec.plan import parse_codec
+from mcodec.codec.plan import codec_string, parse_codec
 from mcodec.codec.registry import from_config
 from mcodec.codec.scope import Scope
 from mcodec.errors import CodecConfigError, FormatError
