@@ -191,8 +191,8 @@ def list_tensors(
             StreamRow(
                 stream.name,
                 stream.coder,
-                _share(stream.raw_bytes, before, size, total),
-                _share(stream.stored_bytes, before, size, total),
+                share(stream.raw_bytes, before, size, total),
+                share(stream.stored_bytes, before, size, total),
             )
             for stream in streams[tensor.run]
         )
@@ -228,7 +228,7 @@ def _bases(
     return tuple(names[place] for place in places if place in names)
 
 
-def _share(amount: int, before: int, size: int, total: int) -> int:
+def share(amount: int, before: int, size: int, total: int) -> int:
     """Split an amount by elements so that the shares of all members add up to it."""
     if not total:
         return 0

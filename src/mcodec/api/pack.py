@@ -6,7 +6,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from mcodec.api import sources as inputs
-from mcodec.api.packing import Packing, PackReport, TaskCost
+from mcodec.api.packing import Packing
+from mcodec.api.packreport import PackReport, TaskCost
 from mcodec.api.pairing import parse_override
 from mcodec.api.planning import Bits, Options, bits_by_task
 from mcodec.api.progress import Progress, no_progress

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import mcodec
 from mcodec.api import sources as inputs
-from mcodec.api.choices import ChoiceRow, list_choices
+from mcodec.api.choices import list_choices
 from mcodec.api.choosing import choose_codecs
 from mcodec.api.describe import describe
 from mcodec.api.encode import EncodedBlock, RunEncoder
 from mcodec.api.equal import chosen_first, find_equal, users_of
-from mcodec.api.listing import TaskRow, list_tasks
+from mcodec.api.listing import list_tasks, share
+from mcodec.api.packreport import Measured, PackReport, TaskCost
 from mcodec.api.pairing import find_tensor, pair_tensors
 from mcodec.api.planning import Coding, Options, Place, choose, survey
 from mcodec.api.runs import RunPlan, lay_out
 from mcodec.api.scalenames import scales_of
 from mcodec.api.values import Values
+from mcodec.codec import error
 from mcodec.codec.raw import RawCodec
 from mcodec.container.writer import ContainerWriter
 from mcodec.engine import map_ordered
@@ -36,28 +37,6 @@ if TYPE_CHECKING:
     from mcodec.formats.base import TensorSource
 
 SKELETON: Final = "skeleton"
-
-
-@dataclass(frozen=True, slots=True)
-class TaskCost:
-    """What one task takes: as it came, in the papers' bits, and in the file."""
-
-    row: TaskRow
-    paper_bytes: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class PackReport:
-    """What `pack` did."""
-
-    path: str
-    file_bytes: int
-    layout: str
-    optimize: str
-    tasks: tuple[TaskCost, ...]
-    fused: int
-    choices: tuple[ChoiceRow, ...]
-    warnings: tuple[str, ...]
 
 
 class Packing:
@@ -151,14 +130,22 @@ class Packing:
         return [group for group in own if len(group) > 1]
 
     def _check(self, places: Sequence[Place]) -> None:
-        """Refuse more than a file can hold, and warn of a plan's rules that match nothing."""
+        """Refuse more than a file can hold, and a plan for other models."""
         if len(places) > MAX_TENSORS or len(self._tasks) > MAX_TASKS:
             message = f"{len(places):,} tensors of {len(self._tasks):,} tasks"
             raise UsageError(
                 f"{message} are more than a file holds ({MAX_TENSORS:,}; {MAX_TASKS:,})"
             )
-        names = [f"{self._names[task]}:{self._tasks[task].tensors[i].name}" for task, i in places]
-        for pattern in self._options.plan.unused(names):
+        tensors = {
+            f"{self._names[task]}:{tensor.name}": tensor
+            for task, index in places
+            for tensor in [self._tasks[task].tensors[index]]
+        }
+        wrong = self._options.plan.misfits(tensors)
+        if wrong:
+            more = f", and {len(wrong) - 3:,} more" if len(wrong) > 3 else ""
+            raise UsageError(f"the plan does not fit the models: {'; '.join(wrong[:3])}{more}")
+        for pattern in self._options.plan.unused(tensors):
             self._warnings.append(f"the plan's pattern {pattern!r} matches no tensor")
 
     def _survey(self, item: tuple[Place, tuple[Codec, tuple[Place, ...]]]) -> tuple[Coding, str]:
@@ -169,8 +156,37 @@ class Packing:
 
     def write(self, out: str | os.PathLike[str]) -> PackReport:
         """Encode all blocks, and write the file."""
+        with ContainerWriter(out, self._layout) as writer:
+            encoders, size = self._encode(writer)
+        planned = self._options.plan.file_bytes
+        if planned is not None and planned != size:
+            self._warnings.append(
+                f"the file has {size:,} bytes, and its plan says {planned:,}: the plan was made "
+                "for other values, options or versions, or was edited"
+            )
+        fused = {encoder.plan.fused for encoder in encoders} - {None}
+        return self._report(out, size, len(fused))
+
+    def measure(self) -> Measured:
+        """Encode all blocks as `write` does, and write nothing."""
+        with ContainerWriter(None, self._layout) as writer:
+            encoders, size = self._encode(writer)
+        stored: dict[Place, int] = {}
+        errors: dict[Place, error.Stats | None] = {}
+        for encoder in encoders:
+            plan, total, before = encoder.plan, writer.stored(encoder.number), 0
+            _, _, found = encoder.certificate()
+            elements = sum(plan.spec.sizes)
+            for member, index in enumerate(plan.members):
+                amount = plan.spec.sizes[member]
+                stored[plan.task, index] = share(total, before, amount, elements)
+                errors[plan.task, index] = error.NO_ERROR if found is None else found[member]
+                before += amount
+        return Measured(size, stored, errors)
+
+    def _encode(self, writer: ContainerWriter) -> tuple[list[RunEncoder], int]:
+        """Encode all blocks into a writer, and finish it; return the bytes of the file, too."""
         skeletons = self._add_skeletons()
-        paired = {run.fused for run in self._runs if run.fused is not None}
         planes_only = self._layout == "progressive"
         if planes_only and not all(run.codec.by_levels for run in self._runs):
             raise UsageError(
@@ -188,18 +204,14 @@ class Packing:
         ]
         total = sum(run.spec.nbytes for run in self._runs)
         done = 0
-        with ContainerWriter(out, self._layout) as writer:
-            for blocks in map_ordered(self._executor, _encode, self._work(encoders)):
-                writer.put([block.part for block in blocks])
-                for block in blocks:
-                    encoders[block.part.run].take(block)
-                    done += 0 if block.source is None else block.source.nbytes
-                self._progress(done, total)
-            manifest = describe(
-                self._names, self._tasks, encoders, self._place, skeletons, self._meta
-            )
-            size = writer.finish(manifest.encode(f"mcodec {mcodec.__version__}"))
-        return self._report(out, size, len(paired))
+        for blocks in map_ordered(self._executor, _encode, self._work(encoders)):
+            writer.put([block.part for block in blocks])
+            for block in blocks:
+                encoders[block.part.run].take(block)
+                done += 0 if block.source is None else block.source.nbytes
+            self._progress(done, total)
+        manifest = describe(self._names, self._tasks, encoders, self._place, skeletons, self._meta)
+        return encoders, writer.finish(manifest.encode(f"mcodec {mcodec.__version__}"))
 
     def _add_skeletons(self) -> dict[int, int]:
         """Add each task's skeleton as its last run; return their numbers by task."""

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BytesIO
 from tempfile import TemporaryFile
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import xxhash
 
@@ -36,6 +36,14 @@ MANIFEST_LEVEL: Final = 9  # the front is small, and is read at every open
 PAGE: Final = 64
 
 
+class _Nowhere(BytesIO):
+    """A file that forgets what is written."""
+
+    def write(self, data: Any, /) -> int:
+        """Take all of it."""
+        return len(data)
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """The coded streams of one block (or head, block -1) of one run."""
@@ -56,25 +64,31 @@ class ContainerWriter:
     Parameters
     ----------
     path
-        The file to make or replace.
+        The file to make or replace; None writes nothing, to learn how long the file would be.
     layout
         ``task``, ``interleaved`` or ``progressive``.
     """
 
-    def __init__(self, path: str | os.PathLike[str], layout: str) -> None:
-        self._path = os.fspath(path)
+    def __init__(self, path: str | os.PathLike[str] | None, layout: str) -> None:
+        self._path = None if path is None else os.fspath(path)
         self._layout = layout
         # run -> its rows in order, with the level of each; offsets count from the payload's start
         self._rows: dict[int, list[tuple[int, Row]]] = {}
         self._size = 0
         self._stack = ExitStack()
+        self._file: IO[bytes]
+        self._spool: IO[bytes]
+        self._spooled: bool
 
     def __enter__(self) -> Self:
+        if self._path is None:
+            self._file, self._spool, self._spooled = _Nowhere(), _Nowhere(), True
+            return self
         with ExitStack() as stack:
             temporary = stack.enter_context(outputs.atomic_output(self._path))
-            self._file: IO[bytes] = stack.enter_context(open(temporary, "wb"))
+            self._file = stack.enter_context(open(temporary, "wb"))
             self._folder = os.path.dirname(temporary)
-            self._spool: IO[bytes] = BytesIO()
+            self._spool = BytesIO()
             self._spooled = True
             self._stack = stack.pop_all()
         return self
@@ -97,11 +111,15 @@ class ContainerWriter:
             part = parts[member]
             rows = self._rows.setdefault(part.run, [])
             rows.append(self._place(chunks[member][position], part.mode))
-        if self._size > SPOOL and isinstance(self._spool, BytesIO):
-            if self._layout == "progressive":
-                self._spool_to_disk(self._spool)
-            elif self._spooled:
+        if self._size > SPOOL:
+            if self._layout != "progressive" and self._spooled:
                 self._leave_spool()
+            elif type(self._spool) is BytesIO and self._spooled:
+                self._spool_to_disk(self._spool)
+
+    def stored(self, run: int) -> int:
+        """Return the bytes of a run's chunks so far."""
+        return sum(row.stored for _, row in self._rows.get(run, ()))
 
     def finish(self, manifest: bytes) -> int:
         """Write header and front around the payload; return the bytes of the file."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mcodec.api.packing import PackReport
+    from mcodec.api.packreport import PackReport
 
 SHAPE = (150, 200)  # a run of its own
 
