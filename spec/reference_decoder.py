@@ -54,7 +54,8 @@ def decode(
     mid : bool, optional
         In a derived decode, half a unit more (`mid`) or not (`low`); None: what the page names.
     dither : bool
-        With the planes of the next run of a pair as low bits (codecs/bfp.md, "Dither").
+        With the planes of the next run of a pair as low bits (codecs/bfp.md and
+        codecs/float.md, "Dither").
     budget : int, optional
         The decoded budget (container.md 7).
 

@@ -18,7 +18,7 @@ from reference.checks import (
     check_tasks,
     read_run,
 )
-from reference.codecs import Ask, Bfp, read_codec
+from reference.codecs import Ask, read_codec
 from reference.front import read_header, read_manifest
 from reference.rows import read_chunk, read_rows
 from reference.runs import Part, Place, Placed, Run
@@ -109,10 +109,9 @@ def next_of_pair(f: File, index: int) -> Run | None:
     """The run whose planes are the low bits of run `index` in a decode with dither."""
     for pair in f.pairs:
         if index in pair[:-1]:
-            runs = [f.runs[index], f.runs[pair[pair.index(index) + 1]]]
-            codecs = [run.codec for run in runs if isinstance(run.codec, Bfp)]
-            if len(codecs) == 2 and not any(c.compact or c.step for c in codecs):
-                return runs[1]
+            run, below = f.runs[index], f.runs[pair[pair.index(index) + 1]]
+            if run.codec.dithers(run, below.codec):
+                return below
     return None
 
 
@@ -142,9 +141,8 @@ def decode_run(f: File, index: int, ask: Ask, dither: bool) -> bytes:
         digest.update(canonical)
         check_gaps(run, block, canonical)
         if under:
-            assert isinstance(under.codec, Bfp)
             fields_below = under.codec.parse(read_part(f, under, under_head, block))
-            ask = Ask(below=(fields_below.integers, under.codec.bits))
+            ask = Ask(below=under.codec.noise(under, fields_below))
         derived = under or ask.planes is not None or ask.mid is not None
         result.append(run.codec.decode(run, fields, ask) if derived else canonical)
     whole = last <= f.levels

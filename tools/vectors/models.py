@@ -45,7 +45,7 @@ class Run:
     decode: Callable[..., bytes]
     source: bytes | None = None
     errors: list[Any] | None = None
-    integers: tuple[list[int], int] | None = None  # M and bits of a bfp run
+    integers: tuple[list[int], int] | None = None  # what it gives to a dither: M or mantissas
     roles: list[list[tuple[int, int]]] = field(default_factory=list)  # (run, member) below each
 
     def member(self, index: int, decoded: bytes) -> bytes:
@@ -123,7 +123,8 @@ def errors_of(dtype: str, decoded: Patterns, source: Patterns) -> list[float] | 
         return None
     wrong = [abs(a - b) for a, b in pairs]
     signal = math.fsum(b * b for _, b in pairs)
-    return [max(wrong, default=0.0), math.fsum(e * e for e in wrong), signal]
+    found = [max(wrong, default=0.0), math.fsum(e * e for e in wrong), signal]
+    return found if all(map(math.isfinite, found)) else None
 
 
 def certify(run: Run, members: Members) -> Run:
@@ -184,6 +185,19 @@ def float_derived(u: int, dtype: str, planes: int, mid: bool, held: bool) -> int
     return top | 1 << (y - planes - 1) if mid and not ones and not zero else top
 
 
+def float_dithered(dtype: str, u: Patterns, kept: int, noise: list[int], bits: int) -> Patterns:
+    """Write the bits of `noise` below those that are kept, as text, in all but special patterns."""
+    width, x = FLOATS[dtype]
+    patterns = []
+    for pattern, low in zip(u, noise, strict=True):
+        text = f"{pattern:0{width}b}"
+        top, room = text[: 1 + x + kept], width - 1 - x - kept
+        tail = f"{low:0{bits}b}"[:room] if bits else ""
+        plain = set(text[1 : 1 + x]) != {"0", "1"}
+        patterns.append(pattern if plain else int((top + tail).ljust(width, "0"), 2))
+    return patterns
+
+
 def float_(
     dtype: str, members: Members, keep: int | None = None, modes: tuple[int, ...] = (0,)
 ) -> Run:
@@ -196,8 +210,13 @@ def float_(
     blocks = [(m, float_block(dtype, u[i : i + 2**18], kept, m)) for i, m in starting]
 
     def decode(
-        planes: int | None = None, mid: bool | None = None, below: object = None, held: bool = False
+        planes: int | None = None,
+        mid: bool | None = None,
+        below: tuple[list[int], int] | None = None,
+        held: bool = False,
     ) -> bytes:
+        if below is not None and bits > x:
+            return to_bytes(float_dithered(dtype, u, kept, *below), width)
         if planes is None or planes >= kept:
             return to_bytes(u, width)
         derived = [float_derived(v, dtype, planes, bool(mid), held) for v in u]
@@ -205,4 +224,7 @@ def float_(
 
     config = {"id": "float"} | ({} if keep is None else {"keep": keep})
     shapes = [shape for shape, _ in members]
-    return certify(Run(config, dtype, width // 8, shapes, [], blocks, decode), members)
+    y = width - 1 - x
+    noise = [v % (1 << y) >> (y - kept) for v in u]
+    run = Run(config, dtype, width // 8, shapes, [], blocks, decode, integers=(noise, kept))
+    return certify(run, members)

@@ -188,8 +188,49 @@ def symbol_cases() -> Iterator[Valid]:
     yield valid("csr-float-symbols", text, Family().task("A", {"w": run}), {"planes": 1})
 
 
+def pair_of(dtype: str, keeps: tuple[int, ...], modes: tuple[int, ...] = (0, 0, 0)) -> Family:
+    """Make tasks of one group: awkward patterns for all but the last, any bits for the others."""
+    family = Family(layout=1)
+    generator = random.Random(f"dither {dtype} {keeps}")
+    patterns = edges(dtype)
+    for name, keep, mode in zip("ABC", keeps, modes, strict=False):
+        values = window(dtype, mode) if mode else patterns
+        run = float_(dtype, [([5], values[:5]), ([len(values)], values)], keep, (mode,))
+        index = family.add(run)
+        family.task(name, {"bias": (index, 0), "kernel": (index, 1)})
+        patterns = [generator.getrandbits(FLOATS[dtype][0]) for _ in patterns]
+    family.pairs = [list(range(len(family.runs)))]
+    return family
+
+
+def dither_cases() -> Iterator[Valid]:
+    """Cases of `float` in pairs."""
+    family = Family(layout=1)
+    for name, keep, numbers in (("A", 21, (0.75, -0.3, 0.05)), ("B", 20, (-0.02, 0.011, 0.03))):
+        values = [pattern_of("float32", number) for number in numbers]
+        family.task(name, {"w": float_("float32", [([3], values)], keep)})
+    family.pairs = [[0, 1]]
+    text = "bit fusion as published first: 12 and 11 mantissa bits, 41 bits a pair"
+    yield valid("float-dither-paper", text, family, {"dither": True})
+    for dtype, (width, x) in FLOATS.items():
+        family = pair_of(dtype, (1 + x + 2, 1 + x + 4, width))
+        text = "three tasks in one group: all of the next one's bits, its top ones; specials stay"
+        yield valid(f"float-dither-{dtype}", text, family, {"dither": True}, {"planes": 1})
+    for name, dtype, keeps, text in (
+        ("bare", "float32", (9, 12), "no mantissa bit of A is kept: all are B's"),
+        ("full", "float16", (16, 12), "A is whole: no dither"),
+        ("cut", "bfloat16", (8, 16), "bits of A's exponent are cut: no dither"),
+        ("few", "float64", (30, 12), "no mantissa bit of B is kept: no dither"),
+    ):
+        yield valid(f"float-dither-{name}", text, pair_of(dtype, keeps), {"dither": True})
+    family = pair_of("float32", (14, 13, 32), (6, 3, 15))
+    text = "pairs in symbols, which a writer would not make"
+    yield valid("float-dither-symbols", text, family, {"dither": True})
+
+
 def cases() -> Iterator[Valid]:
     """All cases of this module."""
     yield from raw_cases()
     yield from float_cases()
     yield from symbol_cases()
+    yield from dither_cases()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Ask(NamedTuple):
-    """What a derived decode wants; `below` is the integers of the next run of the pair."""
+    """What a derived decode wants; `below` is the `noise` of the next run of the pair."""
 
     planes: int | None = None
     mid: bool | None = None
@@ -55,6 +55,14 @@ class Codec:
 
     def decode(self, run: Run, fields: Any, ask: Ask) -> bytes:
         """The bytes of the elements of a block."""
+        raise NotImplementedError
+
+    def dithers(self, run: Run, below: Codec) -> bool:
+        """Whether the next run of the pair, under codec `below`, gives low bits to this one."""
+        return False
+
+    def noise(self, run: Run, fields: Any) -> tuple[list[int], int]:
+        """What a run gives to the one before it: integers, and how many bits they have."""
         raise NotImplementedError
 
 

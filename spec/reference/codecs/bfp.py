@@ -151,6 +151,13 @@ class Bfp(Codec):
             signs = plane(streams["sign"], n).tolist()
         return Fields(signs, integers, self.exponents(part), held)
 
+    def dithers(self, run: Run, below: Codec) -> bool:
+        both = [codec for codec in (self, below) if isinstance(codec, Bfp)]
+        return len(both) == 2 and not any(c.compact or c.step for c in both)
+
+    def noise(self, run: Run, fields: Fields) -> tuple[list[int], int]:
+        return fields.integers, self.bits
+
     def value(self, dtype: str, twice: int, unit: int) -> int:
         """The pattern of I in units of 2^unit or of the step; `twice` is 2 I, an integer."""
         if self.step is None:

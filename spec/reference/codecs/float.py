@@ -65,13 +65,31 @@ class Float(Codec):
         held = first + add_planes(mantissas, streams, y - 1 - first, y - kept)
         return plane(streams["sign"], n), exponents, mantissas, held
 
+    def dithers(self, run: Run, below: Codec) -> bool:
+        if not isinstance(below, Float):
+            return False
+        x, y, kept = self.sizes(run)
+        whole_exponent = self.keep is None or self.keep >= 1 + x
+        return whole_exponent and min(below.sizes(run)[2], y - kept) > 0
+
+    def noise(self, run: Run, fields: Any) -> tuple[list[int], int]:
+        _, y, kept = self.sizes(run)
+        return [m >> (y - kept) for m in fields[2]], kept
+
     def decode(self, run: Run, fields: Any, ask: Ask) -> bytes:
         x, y, kept = self.sizes(run)
         signs, exponents, mantissas, held = fields
         k = held if ask.planes is None else min(held, ask.planes)
+        below = [0] * len(signs)
+        if ask.below is not None:
+            integers, their_bits = ask.below
+            t = min(their_bits, y - kept)
+            below = [i >> (their_bits - t) << (y - kept - t) for i in integers]
         patterns = []
-        for s, e, m in zip(signs, exponents, mantissas, strict=True):
+        for s, e, m, low in zip(signs, exponents, mantissas, below, strict=True):
             top = m >> (y - k) << (y - k)
+            if 0 < e < (1 << x) - 1:
+                top |= low
             if k < kept and e == (1 << x) - 1:
                 if m and not top:
                     top = 1 << (y - 1)  # a NaN stays a NaN

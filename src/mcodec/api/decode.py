@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mcodec.codec.base import CANONICAL, Codec, NeedAllPlanesError, Partner, View
@@ -205,6 +206,8 @@ def check_view(reader: ContainerReader, runs: set[int], view: View, task: str) -
     if view.dither:
         if view.planes is not None or view.midpoint:
             raise UsageError("dither takes all planes: leave out planes and midpoint")
+        if reader.levels is not None:
+            raise UsageError("dither takes all planes, and the file is cut off")
         if not any(run in runs for run, _ in _dithering(reader)):
             message = f"task {task!r} has no fused partner behind it to dither with"
             raise UsageError(message)
@@ -213,7 +216,9 @@ def check_view(reader: ContainerReader, runs: set[int], view: View, task: str) -
 def _dithering(reader: ContainerReader) -> Iterator[tuple[int, int]]:
     """Yield each run that can be decoded with dither, and the run whose top planes it takes."""
     for pair in reader.manifest.pairs:
-        codecs = [reader.codec(run) for run in pair]
-        for place in range(len(pair) - 1):
-            if all(getattr(codec, "dithers", False) for codec in codecs[place : place + 2]):
-                yield pair[place], pair[place + 1]
+        for run, next_run in pairwise(pair):
+            codec, below = reader.codec(run), reader.codec(next_run)
+            assert isinstance(codec, Codec)
+            assert isinstance(below, Codec)
+            if codec.dithers_with(below, reader.runs[run].dtype):
+                yield run, next_run

@@ -176,9 +176,8 @@ class Codec(ABC):
         """Whether `survey` has to see the values."""
         return False
 
-    @property
-    def dithers(self) -> bool:
-        """Whether a run can be dithered with, and by, another run of its pair."""
+    def dithers_with(self, below: Codec, dtype: str) -> bool:
+        """Whether the next run of a pair, under codec `below`, gives low bits to a run of this."""
         return False
 
     def encode_head(self, run: RunSpec, surveys: Sequence[Any]) -> tuple[Any, list[CodedStream]]:

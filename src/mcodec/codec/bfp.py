@@ -166,10 +166,10 @@ class BfpCodec(Codec):
         """The number of a block's first stream behind exponents and signs."""
         return 2 if self.scope.kind == "block" else 1
 
-    @property
-    def dithers(self) -> bool:
-        """Full signs and shared exponents, as the papers have them."""
-        return self.signs == "full" and self.step is None
+    def dithers_with(self, below: Codec, dtype: str) -> bool:
+        """Whether both have full signs and shared exponents, as the papers have them."""
+        both = [codec for codec in (self, below) if isinstance(codec, BfpCodec)]
+        return len(both) == 2 and all(c.signs == "full" and c.step is None for c in both)
 
     @property
     def surveys(self) -> bool:

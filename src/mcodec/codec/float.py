@@ -73,9 +73,15 @@ class FloatCodec(Codec):
         if self.keep is not None and self.keep > width:
             raise CodecConfigError(f"codec float: keep={self.keep} of {width} bits ({run.dtype})")
 
-    def _mantissa(self, form: FloatFormat) -> int:
+    def stored_mantissa(self, form: FloatFormat) -> int:
         """Return the mantissa planes that are stored."""
         return max(0, (self.keep or form.width) - 1 - form.exponent)
+
+    def dithers_with(self, below: Codec, dtype: str) -> bool:
+        """Whether there is room below the bits that are kept, and mantissa bits to fill it."""
+        from mcodec.codec import float_dither
+
+        return isinstance(below, FloatCodec) and float_dither.width(self, below, dtype) > 0
 
     def block_streams(self, run: RunSpec, block: int, mode: int) -> tuple[StreamSpec, ...] | None:
         """Return sign, exponent and mantissa planes from the top down, or symbols for some."""
@@ -83,7 +89,7 @@ class FloatCodec(Codec):
         n = stop - start
         length = plane_bytes(n)
         form = FLOATS[run.dtype]
-        kept = self._mantissa(form)
+        kept = self.stored_mantissa(form)
         names: tuple[str, ...] = ("exponent",)
         top = form.mantissa - 1
         if mode:
@@ -124,7 +130,7 @@ class FloatCodec(Codec):
             bits = (bits >> dropped) << dropped
         (sign,) = empty_planes(1, n)
         exponents = [np.empty(n, np.uint8) for _ in range(1 if form.exponent <= 8 else 2)]
-        planes = empty_planes(self._mantissa(form), n)
+        planes = empty_planes(self.stored_mantissa(form), n)
         kernels.split_float(run.dtype, bits, sign, exponents, planes)
         mode, top = 0, 0
         if len(exponents) == 1:
@@ -147,7 +153,7 @@ class FloatCodec(Codec):
         if planes_only == (mode == 0) or form.exponent > 8:
             return coded
         start, stop = run.span(block)
-        end = 2 if mode else 2 + min(float_symbols.BITS, self._mantissa(form))
+        end = 2 if mode else 2 + min(float_symbols.BITS, self.stored_mantissa(form))
         mode, top = float_symbols.recode_top(
             run.dtype, mode, streams[1:end], stop - start, planes_only=planes_only
         )
@@ -175,13 +181,17 @@ class FloatCodec(Codec):
             streams = [streams[0], *fields, *streams[2:]]
         first = 2 if form.exponent <= 8 else 3
         exponents = [_exponent(stream, form, i) for i, stream in enumerate(streams[1:first])]
-        stored = self._mantissa(form)
+        stored = self.stored_mantissa(form)
         count = stored if view.planes is None else min(view.planes, stored)
         planes = [as_plane(stream, n) for stream in streams[first : first + count]]
         bits = patterns(out)
         kernels.merge_float(run.dtype, bits, as_plane(streams[0], n), exponents, planes)
         if count < stored:
             self._derive(bits, form, count, streams[first + count :], bool(view.midpoint))
+        elif view.dither and partner is not None:
+            from mcodec.codec import float_dither
+
+            float_dither.add_noise(run.dtype, bits, self, partner)
 
     def _derive(
         self,

@@ -100,7 +100,7 @@ def test_it_says_what_its_values_say() -> None:
             assert codec.exact(dtype) == values.exact(dtype)
         assert codec.weight_bits == values.weight_bits
         assert codec.by_levels == values.by_levels
-        assert not codec.dithers
+        assert not codec.dithers_with(codec, "float32")
         assert codec.quantized is None
     assert CsrCodec(Int8Codec()).quantized is not None
 
