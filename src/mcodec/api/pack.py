@@ -9,7 +9,7 @@ from mcodec.api import sources as inputs
 from mcodec.api.packing import Packing
 from mcodec.api.packreport import PackReport, TaskCost
 from mcodec.api.pairing import parse_override
-from mcodec.api.planning import Bits, Options, bits_by_task
+from mcodec.api.planning import FUSIONS, Bits, Options, bits_by_task
 from mcodec.api.progress import Progress, no_progress
 from mcodec.codec.plan import parse_codec
 from mcodec.codec.planfile import Plan, parse_plan
@@ -32,6 +32,7 @@ def pack(
     *,
     bits: Bits = None,
     rounding: str = "nearest",
+    fusion: str = "v2",
     codec: str | None = None,
     plan: str | os.PathLike[str] | None = None,
     optimize: str = "load",
@@ -55,9 +56,13 @@ def pack(
         The file to make or replace, whole or not at all.
     bits
         Bit fusion (paper 001): magnitude bits of floating weights of two or more dimensions, for
-        all tasks, in their order, or by name. 1 to 24.
+        all tasks, in their order, or by name. 1 to 24; with v1 mantissa bits, 1 to the dtype's.
     rounding
-        ``nearest``, or ``truncate`` as in the papers.
+        ``nearest``, or ``truncate`` as in the papers; v1 truncates.
+    fusion
+        ``v2``, the improved one: a shared exponent a tensor, n + 1 bits a weight (codec bfp). Or
+        ``v1``, as published first: IEEE sign and exponent of each weight and n mantissa bits below
+        the hidden one, n + 9 bits in float32 (codec float).
     codec
         ``auto``, the default: for each floating tensor the smallest lossless codec; or a codec
         string such as ``float`` or ``bfp(bits=8,scope=axis:-1)``. For weights, `bits` goes before
@@ -99,6 +104,8 @@ def pack(
         raise UsageError(f"layout is one of {', '.join(LAYOUTS)}, not {layout!r}")
     if rounding not in ("nearest", "truncate"):
         raise UsageError(f"rounding is nearest or truncate, not {rounding!r}")
+    if fusion not in FUSIONS:
+        raise UsageError(f"fusion is {' or '.join(FUSIONS)}, not {fusion!r}")
     if optimize not in ("load", "file"):
         raise UsageError(f"optimize is load or file, not {optimize!r}")
     auto = codec in (None, "auto")
@@ -109,14 +116,16 @@ def pack(
     for name in meta or {}:
         if name not in named:
             raise UsageError(f"meta of {name!r}, and the tasks are {', '.join(names)}")
+    found = _read_plan(plan)
     options = Options(
-        bits_by_task(bits, names),
+        bits_by_task(bits, names, FUSIONS[fusion]),
         rounding,
         None if auto or codec is None else parse_codec(codec),
-        _read_plan(plan),
+        found,
         auto,
         optimize,
-        force,
+        force or found.file_bytes is not None,  # `plan` has measured what pays
+        fusion,
     )
     check_output(out, [*named.values(), *([plan] if plan is not None else [])])
     fuse = layout == "interleaved" or (bits is not None and len(names) > 1)

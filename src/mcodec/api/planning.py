@@ -26,6 +26,8 @@ _STATE: Final = re.compile(
     r"(optimizer|optimizer_weights|optimizer_state|optimizer_states|optimizer_state_dict|metrics)[/.]"
 )
 
+FUSIONS: Final = {"v1": FLOATS["float64"].mantissa, "v2": MAX_BITS}  # and the most bits
+
 Bits = int | Sequence[int] | Mapping[str, int] | None
 Place = tuple[int, int]  # task and tensor
 
@@ -41,6 +43,7 @@ class Options:
     auto: bool = False  # where nothing else is asked for, the smallest lossless codec
     optimize: str = "load"  # smallest in what one task has to read, or in the `file`
     force: bool = False  # take a codec also where it costs more than it saves
+    fusion: str = "v2"  # what bits are of: bfp, or the mantissa of IEEE fields (v1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +55,13 @@ class Coding:
     bases: tuple[Place, ...] = ()
 
 
-def bits_by_task(bits: Bits, names: Sequence[str]) -> tuple[int | None, ...]:
+def bits_by_task(bits: Bits, names: Sequence[str], most: int = MAX_BITS) -> tuple[int | None, ...]:
     """Spread ``--bits`` over the tasks: one for all, in order, or by name.
 
     Raises
     ------
     UsageError
-        The numbers do not fit the tasks, or are not 1 to 24.
+        The numbers do not fit the tasks, or are not 1 to `most`.
     """
     if bits is None:
         return (None,) * len(names)
@@ -73,14 +76,14 @@ def bits_by_task(bits: Bits, names: Sequence[str]) -> tuple[int | None, ...]:
         given = list(bits)
     else:
         given = [bits] * len(names)
-    return tuple(None if count is None else _count(count) for count in given)
+    return tuple(None if count is None else _count(count, most) for count in given)
 
 
-def _count(value: Any) -> int:
+def _count(value: Any, most: int) -> int:
     """Return a number of bits, also of a NumPy integer; ``True`` is none."""
     count = operator.index(value) if hasattr(value, "__index__") else 0
-    if isinstance(value, bool) or not 1 <= count <= MAX_BITS:
-        raise UsageError(f"bits must be an integer from 1 to {MAX_BITS}, not {value!r}")
+    if isinstance(value, bool) or not 1 <= count <= most:
+        raise UsageError(f"bits must be an integer from 1 to {most}, not {value!r}")
     return count
 
 
@@ -104,12 +107,27 @@ def choose(
         return RawCodec()
     weight = is_weight(tensor) and tensor.name not in scales
     bits = options.bits[task]
-    if bits is not None and weight and bits + 1 < FLOATS[tensor.dtype].width:
-        return BfpCodec(bits, options.rounding)
+    if bits is not None and weight:
+        fused = _fused_codec(bits, tensor, options)
+        if fused is not None:
+            return fused
     codec = options.codec
     if codec is not None and (weight or (codec.exact(tensor.dtype) and codec.codec_id != "csr")):
         return codec
     return FloatCodec()
+
+
+def _fused_codec(bits: int, tensor: TensorSpec, options: Options) -> Codec | None:
+    """Return the codec of bit fusion; None where v2's would be no shorter than the dtype."""
+    form = FLOATS[tensor.dtype]
+    if options.fusion == "v2":
+        return BfpCodec(bits, options.rounding) if bits + 1 < form.width else None
+    if bits > form.mantissa:
+        raise UsageError(
+            f"bit fusion v1 of {bits} mantissa bits: tensor {tensor.name!r} is {tensor.dtype}, "
+            f"which has {form.mantissa}"
+        )
+    return FloatCodec(1 + form.exponent + bits)
 
 
 def is_free(codec: Codec, name: str, tensor: TensorSpec, options: Options) -> bool:

@@ -65,6 +65,11 @@ class FloatCodec(Codec):
         """Whether all bits are kept."""
         return self.keep is None or self.keep == FLOATS[dtype].width
 
+    @property
+    def weight_bits(self) -> int | None:
+        """What is kept: k of paper 000; 1 + 8 + n of paper 001, bit fusion v1."""
+        return self.keep
+
     def check(self, run: RunSpec) -> None:
         """Refuse dtypes that are no floats, and more bits than they have."""
         if run.dtype not in FLOATS:
