@@ -117,6 +117,14 @@ class Packing:
                 if warning:
                     self._warnings.append(f"task {self._names[place[0]]!r}: {warning}")
 
+    def codecs(self) -> dict[Place, Codec]:
+        """Return the codecs of the tasks' tensors that are stored, in order."""
+        return {
+            (task, index): own[index].codec
+            for task, own in enumerate(self._codings[: len(self._tasks)])
+            for index in sorted(own)
+        }
+
     def _place(self, task: int, index: int) -> Place:
         """Return the tensor that is stored for this one: another, where both are equal."""
         return self._stored.get((task, index), (task, index))

@@ -6,23 +6,44 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.api.values import Values, base_arrays, read_block
+from mcodec.codec import coder, error
 from mcodec.container.header import ROW_SIZE
 from mcodec.container.layout import group
 from mcodec.types import RunSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from mcodec.api.planning import Place
-    from mcodec.codec.base import Codec
+    from mcodec.codec.base import Bases, Codec, Coded
     from mcodec.types import TensorSpec
 
 # Fewer zeros than this cost more to place than they save, with any codec of values.
 SPARSE: Final = 1 / 64
 _BLOCKS: Final = 4  # of a large tensor that are tried; smaller ones are tried whole
 _PIECES: Final = 4  # that are left of a tensor that is thinned out
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a codec makes of a run.
+
+    Attributes
+    ----------
+    bytes
+        Of its chunks and their rows.
+    peak
+        The largest |error| of the blocks that were tried.
+    noise, signal
+        The sums of error² and of weight², of the whole run.
+    """
+
+    bytes: int
+    peak: float
+    noise: float
+    signal: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +85,48 @@ class Sample:
         surveys
             What the codec's survey found in each member; not for a codec that needs none.
         """
-        head, _ = codec.encode_head(self.run, surveys or [None] * len(self.places))
         total = 0
+        for block, _, coded, _, _ in self._coded(codec, roles, surveys):
+            total += _stored(codec, self.run, block, coded)
+        return round(total * self.weight)
+
+    def trial(
+        self,
+        codec: Codec,
+        roles: Sequence[Sequence[Place]] = (),
+        surveys: Sequence[Any] | None = None,
+    ) -> Trial:
+        """Return what `cost` does, and the error over the whole run as these blocks tell it."""
+        import numpy as np
+
+        total = 0
+        stats = error.NO_ERROR
+        for block, array, coded, head, below in self._coded(codec, roles, surveys):
+            total += _stored(codec, self.run, block, coded)
+            if codec.exact(self.run.dtype):
+                continue
+            decoded = np.zeros_like(array)
+            streams = [coder.decode(stream) for stream in coded[1]]
+            codec.decode(self.run, block, coded[0], streams, head, decoded, bases=below)
+            stats = error.add(stats, error.measure(self.run.dtype, array, decoded))
+        weight = self.weight
+        return Trial(round(total * weight), stats[0], stats[1] * weight, stats[2] * weight)
+
+    def _coded(
+        self, codec: Codec, roles: Sequence[Sequence[Place]], surveys: Sequence[Any] | None
+    ) -> Iterator[tuple[int, NDArray[Any], Coded, Any, Bases]]:
+        """Yield each block's number and values, it coded, the head, and what it stands on."""
+        head, _ = codec.encode_head(self.run, surveys or [None] * len(self.places))
         for block, array in self.blocks:
             below = base_arrays(self.values, self.run, block, roles)
-            mode, coded = codec.encode(self.run, block, array, head, planes_only=False, bases=below)
-            chunks = group(codec.block_streams(self.run, block, mode) or (), coded, "task")
-            total += sum(chunk.stored + ROW_SIZE for chunk in chunks)
-        return round(total * self.weight)
+            coded = codec.encode(self.run, block, array, head, planes_only=False, bases=below)
+            yield block, array, coded, head, below
+
+
+def _stored(codec: Codec, run: RunSpec, block: int, coded: Coded) -> int:
+    """Return the bytes of a coded block's chunks and their rows."""
+    chunks = group(codec.block_streams(run, block, coded[0]) or (), coded[1], "task")
+    return sum(chunk.stored + ROW_SIZE for chunk in chunks)
 
 
 def sample(values: Values, places: Sequence[Place]) -> Sample:

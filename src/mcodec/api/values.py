@@ -96,9 +96,11 @@ class Values:
         codec = coding.codec
         values = self.read(place, *run.span(block))
         head, _ = codec.encode_head(run, [coding.survey])
-        mode, coded = codec.encode(run, block, values, head, planes_only=True)
+        bases = base_arrays(self, run, block, [[base] for base in coding.bases])
+        mode, coded = codec.encode(run, block, values, head, planes_only=True, bases=bases)
         out = np.zeros(values.size, numpy_dtype(run.dtype))
-        codec.decode(run, block, mode, [coder.decode(stream) for stream in coded], head, out)
+        streams = [coder.decode(stream) for stream in coded]
+        codec.decode(run, block, mode, streams, head, out, bases=bases)
         with self._lock:
             self._kept[place, block] = out
             while len(self._kept) > _KEPT:

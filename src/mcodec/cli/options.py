@@ -47,6 +47,12 @@ keys_option = click.option(
     metavar="[NAME=]KEY",
     help="The model's place in PyTorch checkpoints, of all or of one task.",
 )
+evaluate_option = click.option(
+    "--evaluate",
+    metavar="FILE.py:FUNCTION",
+    help="f(weights, task) returns a number, larger for better, or several by name, of which the "
+    "first counts. One a task: A=f.py:f,B=g.py:g.",
+)
 sandbox_option = click.option(
     "--sandbox",
     is_flag=True,

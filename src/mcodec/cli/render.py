@@ -123,6 +123,32 @@ def progress_bar(what: str, *, shown: bool) -> Iterator[Callable[[int, int], Non
 
 
 @contextlib.contextmanager
+def status(what: str, *, shown: bool) -> Iterator[Callable[[str], None]]:
+    """Give a function that says a line on stderr, above a sign that work goes on.
+
+    Nothing is said if stderr is no terminal or `shown` is not set. The sign appears with the first
+    line, so that what fails at once shows its error only.
+    """
+    if not shown or sys.stderr is None or not sys.stderr.isatty():
+        yield lambda line: None
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False)
+    with contextlib.ExitStack() as stack:
+        spinning = False
+
+        def say(line: str) -> None:
+            nonlocal spinning
+            if not spinning:
+                stack.enter_context(console.status(what))
+                spinning = True
+            console.print(printable(line), markup=False)
+
+        yield say
+
+
+@contextlib.contextmanager
 def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
     from rich.console import Console
     from rich.progress import (

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from mcodec.codec.base import Codec
     from mcodec.types import TensorSpec
 
-    Kind = tuple[str, tuple[int, ...]]  # a tensor's dtype and shape
-
 _HEADER: Final = """\
 # What each tensor of a family of models gets: `mcodec pack … --plan` follows it.
 # A rule's codec may be edited; of several that match TASK:NAME the last one counts.
@@ -78,8 +76,8 @@ class PlanRule(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
         A shell pattern of ``task:name``.
     codec
         A codec string.
-    dtype, shape
-        Of the one tensor that the rule was made for.
+    made_for
+        Dtype and shape of the one tensor that the rule was made for: ``float32[3, 4]``.
     bytes, max_abs_error, sqnr_db
         What it takes in the file, and its error; absent where nothing is lost.
     refused
@@ -88,8 +86,7 @@ class PlanRule(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
     match: str
     codec: str
-    dtype: str | None = None
-    shape: list[int] | None = None
+    made_for: str | None = None
     bytes: int | None = None
     max_abs_error: float | None = None
     sqnr_db: float | None = None
@@ -119,7 +116,7 @@ class Plan:
     def __init__(
         self,
         rules: Sequence[tuple[str, Codec]] = (),
-        kinds: Mapping[str, Kind] | None = None,
+        kinds: Mapping[str, str] | None = None,
         file_bytes: int | None = None,
     ) -> None:
         self.rules = rules
@@ -160,16 +157,20 @@ class Plan:
     def misfits(self, tensors: Mapping[str, TensorSpec]) -> list[str]:
         """Return what of a family of models, by ``task:name``, the plan was not made for."""
         wrong = []
-        for name, (dtype, shape) in self.kinds.items():
+        for name, kind in self.kinds.items():
             tensor = tensors.get(name)
             if tensor is None:
                 wrong.append(f"{name} is not there")
-            elif (tensor.dtype, tensor.shape) != (dtype, shape):
-                found = f"{tensor.dtype}{list(tensor.shape)}"
-                wrong.append(f"{name} is {found}, not {dtype}{list(shape)}")
+            elif kind_of(tensor) != kind:
+                wrong.append(f"{name} is {kind_of(tensor)}, not {kind}")
         if self.file_bytes is not None:
             wrong += [f"{name} is not in the plan" for name in tensors if name not in self.kinds]
         return wrong
+
+
+def kind_of(tensor: TensorSpec) -> str:
+    """Write a tensor's dtype and shape, as rules have it."""
+    return f"{tensor.dtype}{list(tensor.shape)}"
 
 
 def parse_plan(text: str, where: str) -> Plan:
@@ -189,14 +190,14 @@ def parse_plan(text: str, where: str) -> Plan:
     except msgspec.ValidationError as error:
         raise UsageError(f"{_at(text, where, str(error))}: not a plan: {one_line(error)}") from None
     rules = []
-    kinds: dict[str, Kind] = {}
+    kinds: dict[str, str] = {}
     for index, rule in enumerate(file.tensor):
         try:
             rules.append((rule.match, parse_codec(rule.codec)))
         except CodecConfigError as error:
             raise error.at(_place(text, where, ("tensor", index, "codec"))) from None
-        if rule.dtype is not None and rule.shape is not None:
-            kinds[_ESCAPED.sub(r"\1", rule.match)] = rule.dtype, tuple(rule.shape)
+        if rule.made_for is not None:
+            kinds[_ESCAPED.sub(r"\1", rule.match)] = rule.made_for
     return Plan(rules, kinds, None if file.plan is None else file.plan.file_bytes)
 
 

@@ -233,7 +233,7 @@ def test_a_plan_is_read_as_it_was_written() -> None:
     names = ["A:x", "B:w[0]*?", 'B:"quoted"\n', "B:[[]"]
     codec = parse_codec(f"bfp(bits=7,step={float(np.float32(0.1))!r},signs=compact)")
     rules = [
-        PlanRule(name, codec_string(codec.config()), "float32", [2, 3], 10, 0.5, None, ["int8: no"])
+        PlanRule(name, codec_string(codec.config()), "float32[2, 3]", 10, 0.5, None, ["int8: no"])
         for name in names
     ]
     text = render_plan(PlanFile(PlanHead("--target-size 1M", 12, [PlannedTask("A", 3)]), rules))
