@@ -23,6 +23,8 @@ import numpy as np
 import shapes
 
 import mcodec
+from mcodec.api.fusion import WAYS as NAMES
+from mcodec.api.fusion import pair_bits
 from mcodec.api.listing import list_tensors
 
 if TYPE_CHECKING:
@@ -42,7 +44,6 @@ class Way(NamedTuple):
     name: str
     theory: int
     tasks: Callable[[], Tasks]
-    codecs: dict[str, str]
     options: dict[str, Any]
     networks: int = 2
 
@@ -113,42 +114,34 @@ def packnet_of_three() -> Tasks:
 
 FILE: Final = {"optimize": "file"}
 WAYS: Final = (
-    Way("two networks", 64, apart, {}, {}),
-    Way("classifier only", 32, one_classifier_each, {}, {}),
-    Way("Piggyback, two masks", 34, piggyback, {}, FILE),
-    Way("PackNet, one owner bit", 33, packnet, {}, FILE),
-    Way("PackNet, owners of three", 34, packnet_of_three, {}, FILE, 3),
+    Way(NAMES["separate"], pair_bits("separate"), apart, {}),
+    Way(NAMES["classifier"], pair_bits("classifier"), one_classifier_each, {}),
+    Way(NAMES["piggyback"], pair_bits("piggyback"), piggyback, FILE),
+    Way(NAMES["packnet"], pair_bits("packnet"), packnet, FILE),
+    Way("PackNet, owners of three", pair_bits("packnet", networks=3), packnet_of_three, FILE, 3),
     *(
         Way(
-            f"bit fusion v1, {n}+{m}+18",
-            n + m + 18,
+            f"{NAMES[way]}, {n}+{m}+{pair_bits(way)}",
+            pair_bits(way, n, m),
             apart,
-            {"A:*": f"float(keep={n + 9})", "B:*": f"float(keep={m + 9})"},
-            {"layout": "interleaved"},
+            {"fusion": way, "bits": (n, m)},
         )
-        for n, m in ((16, 15), (16, 16))
-    ),
-    *(
-        Way(f"bit fusion v2, {n}+{m}+2", n + m + 2, apart, {}, {"bits": (n, m)})
-        for n, m in ((12, 11), (23, 23), (24, 24))
+        for way, n, m in (
+            ("v1", 16, 15),
+            ("v1", 16, 16),
+            ("v2", 12, 11),
+            ("v2", 23, 23),
+            ("v2", 24, 24),
+        )
     ),
 )
 
 
 def packed(way: Way, folder: Path) -> tuple[int, int, int]:
     """Return the bytes of the streams of all convolutions, and of the file, and the weights."""
-    plan = folder / "plan.toml"
     tasks = way.tasks()
     names = [name for name, array in tasks["A"].items() if is_convolution(array)]
-    plan.write_text(
-        "".join(
-            f'[[tensor]]\nmatch = "{task.partition(":")[0]}:{name}"\ncodec = "{codec}"\n'
-            for task, codec in way.codecs.items()
-            for name in names
-        )
-    )
-    options = way.options | ({"plan": plan} if way.codecs else {})
-    mcodec.pack(tasks, folder / "two.mc", **options)
+    mcodec.pack(tasks, folder / "two.mc", **way.options)
     others: dict[tuple[int, int], int] = {}
     with mcodec.open(folder / "two.mc") as file:
         reader = file.reader

@@ -35,6 +35,20 @@ _AIMS: Final = {"load": "load of one task", "file": "file"}
     help="How --bits rounds; the papers truncate.",
 )
 @click.option(
+    "--fusion",
+    type=click.Choice(["v1", "v2"]),
+    default="v2",
+    show_default=True,
+    help="What --bits are of: v2 magnitudes under a shared exponent, n+1 bits a weight; v1 IEEE "
+    "mantissas beside each sign and exponent, n+9 bits.",
+)
+@click.option(
+    "--report",
+    "with_report",
+    is_flag=True,
+    help="For two tasks: theory beside file for each way of paper 001's table 1.",
+)
+@click.option(
     "--codec",
     metavar="CODEC",
     help="'auto', 'float', 'bfp(bits=8,scope=axis:-1)', …; --bits goes before it for weights "
@@ -80,6 +94,8 @@ def command(
     output: str,
     bits: str | None,
     rounding: str,
+    fusion: str,
+    with_report: bool,
     codec: str | None,
     optimize: str,
     force: bool,
@@ -103,12 +119,19 @@ def command(
     mcodec pack a.h5 b.h5 -o fused.mc --bits 12,11     bit fusion: 12 bits for A, 11 for B
     mcodec pack base=b.h5 v1=v.h5 -o family.mc --optimize file    v1 is told from base
     """  # noqa: D301 (click reads the control character)
+    from mcodec.api.fusionreport import fusion_report
     from mcodec.api.pack import pack
+    from mcodec.cli import fusiontable
 
     named = options.split_named(sources)
-    given = context.get_parameter_source("rounding")
-    if bits is None and given is not ParameterSource.DEFAULT:
-        raise UsageError("--rounding says how --bits rounds, and there is no --bits")
+    given = {
+        name
+        for name in ("rounding", "fusion")
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }
+    _check(bits, rounding, fusion, given)
+    if with_report and len(named) != 2:
+        raise UsageError(f"--report is of two tasks (paper 001), and there are {len(named)}")
     if pairs and bits is None and layout != "interleaved":
         raise UsageError("--pair fuses tensors: it needs --bits, or --layout interleaved")
     with render.progress_bar("packing", shown=not (quiet or as_json)) as progress:
@@ -117,6 +140,7 @@ def command(
             output,
             bits=options.parse_bits(bits),
             rounding=rounding,
+            fusion=fusion,
             codec=codec,
             plan=plan,
             optimize=optimize,
@@ -131,10 +155,24 @@ def command(
         )
     for warning in report.warnings:
         render.warn(warning)
+    theory = fusion_report(output) if with_report else None
     if as_json:
-        render.emit_json(_to_json(report))
+        more = {} if theory is None else {"report": fusiontable.to_json(theory)}
+        render.emit_json(_to_json(report) | more)
     elif not quiet:
         click.echo(_table(report))
+        if theory is not None:
+            click.echo(fusiontable.table(theory))
+
+
+def _check(bits: str | None, rounding: str, fusion: str, given: set[str]) -> None:
+    """Refuse options of `given` that say how --bits are meant where they cannot."""
+    if bits is None and "rounding" in given:
+        raise UsageError("--rounding says how --bits rounds, and there is no --bits")
+    if bits is None and "fusion" in given:
+        raise UsageError("--fusion says what --bits are of, and there is no --bits")
+    if fusion == "v1" and "rounding" in given and rounding != "truncate":
+        raise UsageError(f"--fusion v1 truncates: it takes no --rounding {rounding}")
 
 
 def _split_pair(text: str) -> tuple[str, str]:
@@ -181,7 +219,7 @@ def _table(report: PackReport) -> str:
         "tensors",
         "weights",
         "as it came",
-        "paper (n+1 bits)",
+        "by the papers",
         "stored",
         "bits/weight",
         "to read",
