@@ -17,6 +17,7 @@ from mcodec import errors
 if TYPE_CHECKING:
     from mcodec.api.convert import ConvertReport, convert
     from mcodec.api.diff import DiffReport, diff
+    from mcodec.api.fusionreport import FusionReport, fusion_report
     from mcodec.api.handle import File, Task, open
     from mcodec.api.pack import PackReport, pack
     from mcodec.api.prune import PruneReport, prune
@@ -35,6 +36,7 @@ __all__ = [
     "CsrMatrix",
     "DiffReport",
     "File",
+    "FusionReport",
     "PackReport",
     "PruneReport",
     "QuantizeReport",
@@ -47,6 +49,7 @@ __all__ = [
     "convert",
     "diff",
     "errors",
+    "fusion_report",
     "gradual_sparsity",
     "open",
     "pack",
@@ -66,6 +69,7 @@ _LAZY: Final = {
     "CsrMatrix": "mcodec.api.sparse",
     "ConvertReport": "mcodec.api.convert",
     "DiffReport": "mcodec.api.diff",
+    "FusionReport": "mcodec.api.fusionreport",
     "PackReport": "mcodec.api.pack",
     "PruneReport": "mcodec.api.prune",
     "QuantizeReport": "mcodec.api.quantize",
@@ -75,6 +79,7 @@ _LAZY: Final = {
     "VerifyReport": "mcodec.api.verify",
     "convert": "mcodec.api.convert",
     "diff": "mcodec.api.diff",
+    "fusion_report": "mcodec.api.fusionreport",
     "gradual_sparsity": "mcodec.api.schedule",
     "open": "mcodec.api.handle",
     "pack": "mcodec.api.pack",
