@@ -85,13 +85,19 @@ class StreamRow:
 
 @dataclass(frozen=True, slots=True)
 class TensorRow:
-    """One tensor in `info`: its codec, streams and certificate."""
+    """One tensor in `info`: its codec, streams and certificate.
+
+    ``source_digest`` is the BLAKE3 digest of its bytes as they came, or of those of its run where
+    it shares one with others: of ``digest_tensors`` arrays, in the order of the file.
+    """
 
     spec: TensorSpec
     codec: dict[str, Any]
     streams: tuple[StreamRow, ...]
     max_abs_error: float | None
     sqnr_db: float | None
+    source_digest: str
+    digest_tensors: int
     bases: tuple[str, ...] = ()  # what it stands on, as ``task:name``; hidden runs left out
 
     @property
@@ -118,12 +124,14 @@ class TensorRow:
             ],
             "max_abs_error": self.max_abs_error,
             "sqnr_db": self.sqnr_db,
+            "source_digest": self.source_digest,
+            "digest_tensors": self.digest_tensors,
         }
 
 
 def list_tasks(reader: ContainerReader) -> list[TaskRow]:
     """Return a row for each task."""
-    needed = [_needed(reader, task) for task in reader.manifest.tasks]
+    needed = [needed_runs(reader, task) for task in reader.manifest.tasks]
     users = Counter(run for runs in needed for run in runs)
     stored = {
         run: sum(row.stored for block in range(-1, spec.blocks) for row in reader.rows(run, block))
@@ -153,7 +161,7 @@ def list_tasks(reader: ContainerReader) -> list[TaskRow]:
     return rows
 
 
-def _needed(reader: ContainerReader, task: Task) -> set[int]:
+def needed_runs(reader: ContainerReader, task: Task) -> set[int]:
     """Return the runs that a task's tensors lie in, and those that these stand on."""
     runs = {tensor.run for tensor in task.tensors}
     for run in tuple(runs):
@@ -204,6 +212,8 @@ def list_tensors(
                 own,
                 None if error is None else error[0],
                 None if error is None else sqnr_db(error[2], error[1]),
+                run.digest if run.source is None else run.source,
+                len(spec.shapes),
                 _bases(reader, tensor, names),
             )
         )

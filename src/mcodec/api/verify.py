@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,31 +9,20 @@ from typing import TYPE_CHECKING, Any
 from blake3 import blake3
 
 from mcodec.api import sources as inputs
+from mcodec.api.against import Difference, compare
 from mcodec.api.decode import RunDecoder
 from mcodec.api.handle import open as open_file
+from mcodec.api.listing import needed_runs
 from mcodec.api.progress import Progress, no_progress
-from mcodec.codec import error
 from mcodec.engine import map_ordered, workers
 from mcodec.errors import FormatError, UsageError
-from mcodec.types import BLOCK, FLOATS, TensorSpec, itemsize
+from mcodec.types import itemsize
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-    from mcodec.api.handle import File, Task
-    from mcodec.container.manifest import Task as Entry
-    from mcodec.container.manifest import Tensor
-    from mcodec.formats.base import TensorSource
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One way in which a task is not its source."""
-
-    task: str
-    tensor: str
-    what: str
+    from mcodec.api.handle import File
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +47,7 @@ def verify(
     *,
     deep: bool = False,
     against: inputs.Sources | None = None,
+    task: str | None = None,
     key: str | Mapping[str, str] = "",
     sandbox: bool = False,
     jobs: int | None = None,
@@ -75,7 +64,10 @@ def verify(
         Decode every run and compare it with its digest.
     against
         Sources by task name; a list or a single path stands for the tasks in their order. Each task
-        must equal its source bit for bit, or be off by exactly the error that its certificate says.
+        must equal its source bit for bit, or be off by exactly the error that its certificate says,
+        from a source of the digest that it names.
+    task
+        Look at what this task needs only, and leave out the padding.
     key, sandbox
         How sources are opened, as in `pack`.
     jobs, max_decoded, progress
@@ -90,11 +82,14 @@ def verify(
         file = stack.enter_context(open_file(path, jobs=1, max_decoded=max_decoded))
         executor = stack.enter_context(workers(jobs))
         reader = file.reader
-        compared = _tasks_against(file, against)
-        reader.check_padding()
-        total = sum(spec.nbytes for spec in reader.runs)
+        compared = _tasks_against(file, against, task)
+        runs = _runs_of(file, task)
+        if task is None:
+            reader.check_padding()
+        total = sum(reader.runs[run].nbytes for run in runs)
         done = chunks = 0
-        for run, spec in enumerate(reader.runs):
+        for run in runs:
+            spec = reader.runs[run]
             check = _DeepCheck(file, run) if deep else _Check(file, run)
             for block, result in enumerate(
                 map_ordered(executor, check.block, range(-1, spec.blocks)), -1
@@ -108,16 +103,25 @@ def verify(
         differences: list[Difference] = []
         models = inputs.open_sources(stack, compared, key, sandbox)
         for name, model in zip(compared, models, strict=True):
-            differences += _compare(file, name, model)
+            differences += compare(file, name, model)
     lossy = tuple(name for name in compared if _is_lossy(file, name))
     return VerifyReport(
-        str(path), chunks, len(reader.runs), deep, tuple(compared), lossy, tuple(differences)
+        str(path), chunks, len(runs), deep, tuple(compared), lossy, tuple(differences)
     )
 
 
 def _is_lossy(file: File, name: str) -> bool:
     runs = file.reader.manifest.runs
     return any(runs[tensor.run].errors is not None for tensor in file.entry(name).tensors)
+
+
+def _runs_of(file: File, task: str | None) -> list[int]:
+    """Return all runs, or those that a task needs: its tensors', their bases, its skeleton's."""
+    if task is None:
+        return list(range(len(file.reader.runs)))
+    entry = file.entry(task)
+    skeleton = set() if entry.skeleton_run is None else {entry.skeleton_run}
+    return sorted(needed_runs(file.reader, entry) | skeleton)
 
 
 class _Check:
@@ -174,93 +178,21 @@ class _DeepCheck(_Check):
 
 
 def _tasks_against(
-    file: File, against: inputs.Sources | None
+    file: File, against: inputs.Sources | None, task: str | None
 ) -> Mapping[str, inputs.PathLike | inputs.Arrays]:
     """Give each source its task."""
     if against is None:
         return {}
     named = inputs.name_sources(against)
     by_name = hasattr(against, "keys")
+    tasks = file.tasks if task is None else (task,)
     if not by_name:
-        if len(named) > len(file.tasks):
-            message = f"{len(named)} sources to compare, but the file holds {len(file.tasks)} tasks"
-            raise UsageError(message)
-        named = dict(zip(file.tasks, named.values(), strict=False))
+        if len(named) > len(tasks):
+            held = f"the file holds {len(tasks)} tasks" if task is None else f"task {task!r} is one"
+            raise UsageError(f"{len(named)} sources to compare, but {held}")
+        named = dict(zip(tasks, named.values(), strict=False))
     for name in named:
         file.entry(name)
+        if name not in tasks:
+            raise UsageError(f"a source of task {name!r}, and only task {task!r} is looked at")
     return named
-
-
-def _compare(file: File, name: str, model: TensorSource) -> Iterator[Difference]:
-    """Yield what differs between a task and its source."""
-    task = file.task(name)
-    places = {tensor.name: tensor for tensor in file.entry(name).tensors}
-    theirs = {spec.name: index for index, spec in enumerate(model.tensors)}
-    for tensor in task:
-        if tensor not in theirs:
-            yield Difference(name, tensor, "is not in the source")
-    for tensor, index in theirs.items():
-        if tensor not in task:
-            yield Difference(name, tensor, "is missing from the file")
-            continue
-        what = _compare_tensor(file, task, places[tensor], model, index)
-        if what:
-            yield Difference(name, tensor, what)
-    if model.format == task.format and model.skeleton() != task.skeleton():
-        yield Difference(name, "", "attributes or structure besides the arrays differ")
-    if dict(model.metadata) != task.metadata():
-        yield Difference(name, "", "metadata differs")
-
-
-def _compare_tensor(
-    file: File, task: Task, place: Tensor, model: TensorSource, index: int
-) -> str | None:
-    """Return how a tensor differs from its source beyond its certificate, or None."""
-    run = file.reader.manifest.runs[place.run]
-    ours, theirs = task.spec(place.name), model.tensors[index]
-    if (ours.dtype, ours.shape) != (theirs.dtype, theirs.shape):
-        return f"is {ours.dtype}{list(ours.shape)}, the source {theirs.dtype}{list(theirs.shape)}"
-    size = ours.size
-    different = 0
-    total = error.NO_ERROR
-    for low in range(0, size, BLOCK):
-        high = min(low + BLOCK, size)
-        values = task.elements(place.name, low, high)
-        other = model.read(index, low, high)
-        item = values.dtype.itemsize
-        unequal = (values.view("u1") != other.view("u1")).reshape(-1, item).any(axis=1)
-        different += int(unequal.sum())
-        if run.errors is not None and ours.dtype in FLOATS:
-            total = error.add(total, error.measure(ours.dtype, other, values))
-    if run.errors is None:
-        return f"differs from the source in {different} of {size} values" if different else None
-    measured = total if all(map(math.isfinite, total)) else None
-    certificate = run.errors[place.member]
-    if measured is certificate is None:  # NaN or infinity: only the digest can tell
-        same = _source_digest(file, file.entry(task.name), place.run, model) == run.source
-        return None if same else "has no finite error, and its run is not what was packed"
-    if measured != certificate:
-        return f"is off by {_words(measured)}, but its certificate says {_words(certificate)}"
-    return None
-
-
-def _source_digest(file: File, entry: Entry, run: int, model: TensorSource) -> str | None:
-    """Return the digest of a run as the source has it; None where it has not all of its arrays."""
-    spec = file.reader.runs[run]
-    names = {tensor.member: tensor.name for tensor in entry.tensors if tensor.run == run}
-    theirs = {tensor.name: index for index, tensor in enumerate(model.tensors)}
-    digest, end = blake3(), 0
-    for member, (start, shape) in enumerate(zip(spec.starts, spec.shapes, strict=True)):
-        index = theirs.get(names[member]) if member in names else None
-        if index is None or model.tensors[index] != TensorSpec(names[member], spec.dtype, shape):
-            return None
-        digest.update(bytes((start - end) * itemsize(spec.dtype)))
-        end = start + spec.sizes[member]
-        for low in range(0, end - start, BLOCK):
-            digest.update(model.read(index, low, min(low + BLOCK, end - start)).view("u1").data)
-    return digest.hexdigest()
-
-
-def _words(stats: error.Stats | None) -> str:
-    """Write an error as people read it; a tensor with NaN or infinity has none."""
-    return "no finite error" if stats is None else f"{stats[0]:.6g} at most (Σ² {stats[1]:.6g})"

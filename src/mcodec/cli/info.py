@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 def command(
     file: str | None, task: str | None, max_decoded: int | None, as_json: bool, quiet: bool
 ) -> None:
-    """Show tensors, codecs, sizes and measured errors; with --json also streams."""
+    """Show tensors, codecs, sizes and measured errors; with --json also streams.
+
+    SOURCE is the begin of the BLAKE3 digest of a tensor's bytes as they came (--json has all of
+    it); "of N": of all N tensors that are stored in one run with it.
+    """
     from mcodec.api.handle import open as open_file
     from mcodec.api.listing import list_pairs, list_tasks, list_tensors
 
@@ -60,7 +64,17 @@ def _print_task(handle: File, name: str, rows: list[TensorRow]) -> None:
     click.echo(f"task {render.elide(name)}: {render.counted(len(rows), 'tensor')}{came}")
     for key, value in entry.metadata.items():
         click.echo(f"  {render.elide(key)}: {render.elide(value)}")
-    header = ["tensor", "dtype", "shape", "codec", "stored", "bits/weight", "max error", "SQNR"]
+    header = [
+        "tensor",
+        "dtype",
+        "shape",
+        "codec",
+        "stored",
+        "bits/weight",
+        "max error",
+        "SQNR",
+        "source",
+    ]
     cells = [
         [
             row.spec.name,
@@ -71,6 +85,7 @@ def _print_task(handle: File, name: str, rows: list[TensorRow]) -> None:
             f"{8 * row.stored_bytes / row.spec.size:.2f}" if row.spec.size else "-",
             _error(row.max_abs_error),
             "-" if row.sqnr_db is None else f"{row.sqnr_db:.1f} dB",
+            _digest(row),
         ]
         for row in rows
     ]
@@ -81,6 +96,12 @@ def _error(value: float | None) -> str:
     if value is None:
         return "not finite"
     return "exact" if value == 0 else f"{value:.3g}"
+
+
+def _digest(row: TensorRow) -> str:
+    """Return what tells one source from another one, and how many tensors it speaks of."""
+    text = row.source_digest[:12]
+    return text if row.digest_tensors == 1 else f"{text} of {row.digest_tensors}"
 
 
 def _print_pairs(pairs: list[dict[str, str]]) -> None:

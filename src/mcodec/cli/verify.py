@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     type=options.PATH,
     help="Compare a task with its source; may be given several times.",
 )
+@click.option(
+    "--task",
+    metavar="NAME",
+    shell_complete=options.complete_task,
+    help="Read only what this task needs; other tasks may be damaged.",
+)
 @options.keys_option
 @options.sandbox_option
 @options.max_decoded_option
@@ -33,6 +39,7 @@ def command(
     file: str | None,
     deep: bool,
     against: tuple[str, ...],
+    task: str | None,
     keys: tuple[str, ...],
     sandbox: bool,
     max_decoded: int | None,
@@ -42,7 +49,8 @@ def command(
 ) -> int:
     """Check hashes and padding; on request digests and sources.
 
-    Exit code 1 if a source differs by anything but the error that the file's certificate says.
+    Exit code 1 if a source differs by anything but the error that the file's certificate says, or
+    is not the one that was packed.
     """
     from mcodec.api.verify import verify
 
@@ -52,6 +60,7 @@ def command(
             options.find_file(file),
             deep=deep,
             against=sources or None,
+            task=task,
             key=options.parse_keys(keys),
             sandbox=sandbox,
             jobs=jobs,

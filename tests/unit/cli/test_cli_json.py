@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 TASK = {"name", "tensors", "parameters", "source_bytes", "stored_bytes", "bits_per_weight", "meta"}
 TASK |= {f"{part}_bytes" for part in ("shared", "delta", "own", "read")}
 ENTRY = {"name", "shape", "dtype", "codec", "bases", "streams", "max_abs_error", "sqnr_db"}
+ENTRY |= {"source_digest", "digest_tensors"}
 STREAM = {"name", "coder", "raw_bytes", "stored_bytes"}
 
 
