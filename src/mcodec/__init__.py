@@ -93,6 +93,8 @@ _LAZY: Final = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "evaluate":  # a module of its own, as `mcodec.evaluate.sweep`
+        return importlib.import_module("mcodec.evaluate")
     if name not in _LAZY:
         raise AttributeError(f"module 'mcodec' has no attribute {name!r}")
     return getattr(importlib.import_module(_LAZY[name]), name)

@@ -26,6 +26,7 @@ VERBS: Final = {
     "prune": "Set the smallest weights of each tensor to zero.",
     "truncate": "Zero the low bits of every float, or change other bits.",
     "quantize": "Round weights to 8-bit integers under scales.",
+    "sweep": "Measure models with fewer and fewer bits, by a function of yours.",
     "plan": "Find what each tensor should get, for a size, an error or an accuracy.",
     "ls": "List the tasks of a file and what they take.",
     "info": "Show tensors, codecs, sizes and measured errors.",

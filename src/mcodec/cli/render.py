@@ -103,10 +103,13 @@ def warn(message: str) -> None:
 
 
 @contextlib.contextmanager
-def progress_bar(what: str, *, shown: bool) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(
+    what: str, *, shown: bool, unit: str = "bytes"
+) -> Iterator[Callable[[int, int], None]]:
     """Give a function that moves a bar on stderr, if that is a terminal and `shown` is set.
 
-    The bar appears with the first move, so that what fails at once shows its error only.
+    Of bytes it says the speed, of another unit how many are done. The bar appears with the first
+    move, so that what fails at once shows its error only.
     """
     if not shown or sys.stderr is None or not sys.stderr.isatty():
         yield lambda done, total: None
@@ -116,7 +119,7 @@ def progress_bar(what: str, *, shown: bool) -> Iterator[Callable[[int, int], Non
 
         def first(done: int, total: int) -> None:
             nonlocal move
-            move = move or stack.enter_context(_bar(what))
+            move = move or stack.enter_context(_bar(what, unit))
             move(done, total)
 
         yield first
@@ -149,24 +152,31 @@ def status(what: str, *, shown: bool) -> Iterator[Callable[[str], None]]:
 
 
 @contextlib.contextmanager
-def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
+def _bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
         DownloadColumn,
+        MofNCompleteColumn,
         Progress,
         TextColumn,
+        TimeElapsedColumn,
         TimeRemainingColumn,
         TransferSpeedColumn,
     )
 
+    speed = (DownloadColumn(), TransferSpeedColumn())
+    count = (MofNCompleteColumn(), TextColumn(unit), TimeElapsedColumn(), TextColumn("left:"))
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
+        *(speed if unit == "bytes" else count),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    # What is counted may take minutes each; the time left is told from all that were done.
+    with Progress(
+        *columns, console=console, transient=True, speed_estimate_period=24 * 3600
+    ) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
