@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mcodec.api.fusionreport import FusionReport, fusion_report
     from mcodec.api.handle import File, Task, open
     from mcodec.api.pack import PackReport, pack
+    from mcodec.api.plan import PlanReport, plan
     from mcodec.api.prune import PruneReport, prune
     from mcodec.api.quantize import QuantizeReport, quantize
     from mcodec.api.relayout import RelayoutReport, relayout
@@ -38,6 +39,7 @@ __all__ = [
     "File",
     "FusionReport",
     "PackReport",
+    "PlanReport",
     "PruneReport",
     "QuantizeReport",
     "RelayoutReport",
@@ -53,6 +55,7 @@ __all__ = [
     "gradual_sparsity",
     "open",
     "pack",
+    "plan",
     "prune",
     "quantize",
     "relayout",
@@ -71,6 +74,7 @@ _LAZY: Final = {
     "DiffReport": "mcodec.api.diff",
     "FusionReport": "mcodec.api.fusionreport",
     "PackReport": "mcodec.api.pack",
+    "PlanReport": "mcodec.api.plan",
     "PruneReport": "mcodec.api.prune",
     "QuantizeReport": "mcodec.api.quantize",
     "RelayoutReport": "mcodec.api.relayout",
@@ -83,6 +87,7 @@ _LAZY: Final = {
     "gradual_sparsity": "mcodec.api.schedule",
     "open": "mcodec.api.handle",
     "pack": "mcodec.api.pack",
+    "plan": "mcodec.api.plan",
     "prune": "mcodec.api.prune",
     "quantize": "mcodec.api.quantize",
     "relayout": "mcodec.api.relayout",

@@ -238,6 +238,8 @@ def _fit_drop(planner: Planner, task: int, evaluator: Evaluator, limit: float, s
         return lost <= limit
 
     low, high = _FINEST, coarsest  # the first is lossless
+    if not planner.weights(task):
+        return Score(evaluator.main, before, before)
     x = min(_log2(_START_DB), coarsest)
     reach = 1.0
     while True:
