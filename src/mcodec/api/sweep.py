@@ -206,6 +206,8 @@ def _plan(
     bench: Bench, tasks: Sequence[str], grid: Sequence[int], *, per_layer: bool
 ) -> tuple[list[Key], list[Key]]:
     """Return all cells in the order of the report, and those of them that change something."""
+    for task in tasks:
+        bench.model(task).check(grid[-1])
     keys: list[Key] = [(task, None, None) for task in tasks]
     keys += [(task, None, setting) for setting in grid for task in tasks]
     if per_layer:

@@ -14,7 +14,8 @@ from mcodec.codec.bfp import BfpCodec
 from mcodec.codec.float import FloatCodec
 from mcodec.codec.scope import parse_scope
 from mcodec.engine import map_ordered
-from mcodec.types import FLOATS
+from mcodec.errors import CodecConfigError
+from mcodec.types import FLOATS, RunSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -70,6 +71,22 @@ class SweptModel:
             return []
         wanted = self.chosen if layer is None else self.layers[layer]
         return [index for index in wanted if self._codec(index, setting) is not None]
+
+    def check(self, setting: int) -> None:
+        """Refuse a scope that a tensor has not, before anything is measured.
+
+        Raises
+        ------
+        CodecConfigError
+            It names the tensor.
+        """
+        for index in self.chosen:
+            codec, spec = self._codec(index, setting), self.source.tensors[index]
+            try:
+                if codec is not None:
+                    codec.check(RunSpec.of(spec.dtype, [spec.shape]))
+            except CodecConfigError as error:
+                raise error.at(f"tensor {spec.name!r}") from None
 
     def codings(self, layer: str | None, setting: int | None) -> dict[int, Coding]:
         """Return how each tensor is coded that a setting changes."""

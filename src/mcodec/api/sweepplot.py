@@ -20,6 +20,7 @@ SUFFIXES: Final = (".png", ".svg")
 _COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKS: Final = "osD^vPX"
 _WIDTH: Final = 7.6  # inches
+_MORE: Final = 4.2  # inches, for each further map beside the first
 _CURVES: Final = 4.4  # inches of height
 _ROW: Final = 0.155  # inches of a layer in the map
 _MOST_ROWS: Final = 400  # layers that are named; of more, the names would be no wider than a line
@@ -75,7 +76,8 @@ def _draw(report: SweepReport) -> Any:
     rows = max((len(layers) for layers in report.layers.values()), default=0)
     maps = [task for task in report.tasks if report.layers.get(task)]
     below = 1.2 + _ROW * min(rows, _MOST_ROWS) if maps else 0.0
-    figure = Figure(figsize=(_WIDTH, _CURVES + below), layout="constrained")
+    wide = _WIDTH + _MORE * max(0, len(maps) - 1)
+    figure = Figure(figsize=(wide, _CURVES + below), layout="constrained")
     ratios = [_CURVES, below] if maps else [_CURVES]
     parts = figure.subfigures(len(ratios), 1, height_ratios=ratios, squeeze=False)[:, 0]
     _curves(report, parts[0].subplots())
@@ -115,7 +117,7 @@ def _curves(report: SweepReport, axes: Any) -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(
-        frameon=False,
+        edgecolor="none",
         loc="lower right",
         title="dotted: the exact model; ring: the last setting without loss",
         alignment="left",
@@ -130,11 +132,12 @@ def _map(report: SweepReport, task: str, axes: Any, figure: Any) -> None:
     drops: Mapping[str, Sequence[float]] = {
         layer: [report.drop(cell) for cell in report.curve(task, layer)] for layer in layers
     }
-    values = np.array([drops[layer] for layer in layers]).clip(min=0)
-    image = axes.imshow(values, aspect="auto", cmap="cividis_r", interpolation="nearest", vmin=0)
+    # Fewer bits to the left, as above; white is no loss.
+    values = np.array([drops[layer][::-1] for layer in layers]).clip(min=0)
+    image = axes.imshow(values, aspect="auto", cmap="Blues", interpolation="nearest", vmin=0)
     if not values.any():
         image.set_clim(0, 1)
-    axes.set_xticks(range(len(report.settings)), [str(bits) for bits in report.settings])
+    axes.set_xticks(range(len(report.settings)), [str(bits) for bits in report.settings[::-1]])
     axes.tick_params(axis="x", labelsize=7)
     axes.set_xlabel("bits of the layer")
     size = 6.5 if len(layers) <= _MOST_ROWS else 2.0

@@ -73,7 +73,7 @@ def _cell(report: SweepReport, cell: Cell, *, marked: bool) -> list[str]:
     exact = cell.max_error == 0
     return [
         score,
-        f"{report.drop(cell):.4g}",
+        _number(report.drop(cell)),
         "0" if exact else _or_dash(cell.max_error, ".2e"),
         "exact" if exact else _or_dash(cell.sqnr_db, ".1f"),
     ]
@@ -111,7 +111,9 @@ def _text(text: str) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.2f}" if 1 <= abs(value) < 1e6 else f"{value:.4g}"
+    if value == 0:
+        return "0"
+    return f"{value:.2f}" if 0.01 <= abs(value) < 1e6 else f"{value:.2g}"
 
 
 def _or_dash(value: float | None, form: str) -> str:
