@@ -40,6 +40,7 @@ bench: $(VENV)/.bench  ## figures of this machine; what a benchmark cannot fetch
 	$(BIN)/python benchmarks/kernels.py
 	$(BIN)/python benchmarks/lossless.py --quick
 	$(BIN)/python benchmarks/bits.py
+	$(BIN)/python benchmarks/distortion.py
 	$(BIN)/python benchmarks/sizes.py
 	$(BIN)/python benchmarks/storage.py
 	$(BIN)/python benchmarks/auto.py

@@ -1,7 +1,7 @@
 """How a plan codes a weight at a step: what is tried, what is taken, what is refused and why.
 
 With one step for all weights of a task the sum of squared errors is least for the bytes that they
-take (docs/adr/0016): a weight that were coarser would save fewer bytes than finer ones elsewhere
+take (docs/adr/0017): a weight that were coarser would save fewer bytes than finer ones elsewhere
 cost for the same error. That price of an error in bytes also decides between modes.
 """
 
