@@ -104,6 +104,7 @@ def test_the_ratio_is_kept(tmp_path: Path, dtype: str) -> None:
         noise = sum(float((error**2).sum()) for error in found.values())
         power = sum(float((models[task.name][w].astype(np.float64) ** 2).sum()) for w in LOSSY)
         assert task.sqnr_db == pytest.approx(10 * np.log10(power / noise), abs=1e-3)
+        assert task.sqnr_db is not None
         assert least <= task.sqnr_db <= least + 0.1
 
 
@@ -130,6 +131,7 @@ def test_no_more_is_lost_than_the_evaluator_may(tmp_path: Path) -> None:
             assert (task.metric, task.baseline) == ("likeness", 100.0)
             assert task.score == told[task.name](file.task(task.name), task.name)["likeness"]
             # An eighth of a bit more would have been too much: the search stops there.
+            assert task.score is not None
             assert 0.7 * most <= 100 - task.score <= most
     assert any(line.startswith("B at about ") for line in lines)
 
