@@ -27,6 +27,18 @@ if TYPE_CHECKING:
 
 HERE: Final = Path(__file__).parent
 TRANSCRIPTS: Final = HERE / "transcripts"
+# Measures of a model, good and bad, for `sweep`.
+_SCORE: Final = """
+def near(weights, task):
+    kernel = weights["dense/dense/kernel:0"].astype("float64")
+    return {"near": 100 - round(float(abs(kernel * 3025 - (kernel * 3025).round()).max()), 3)}
+
+def nothing(weights, task):
+    pass
+
+def changes(weights, task):
+    weights["dense/dense/kernel:0"][0] = 0
+"""
 
 
 def _values(shape: tuple[int, ...], step: int) -> NDArray[Any]:
@@ -51,6 +63,7 @@ def write_models(folder: Path) -> None:
     }
     save_file(flat, folder / "flat.safetensors")
     _write_family(folder)
+    (folder / "score.py").write_text(_SCORE)
     (folder / "notes.txt").write_text("not a model\n")
     (folder / "cut.safetensors").write_bytes((folder / "flat.safetensors").read_bytes()[:-5])
     plan = '[[tensor]]\nmatch = "*:embed.weight"\ncodec = "bfp(bits=6,scope=axis:0)"\n'

@@ -88,7 +88,8 @@ class StateFile:
         self.cells: dict[Key, Cell] = {}
         if self._path is not None and not fresh and os.path.exists(self._path):
             found = read_state(self._path)
-            _check_same(self._path, found, self._state)
+            if found.cells:  # else it began and measured nothing: there is nothing to lose
+                _check_same(self._path, found, self._state)
             self.cells = {cell.key: cell for cell in found.cells}
         self.write()
 

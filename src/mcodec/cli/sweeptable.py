@@ -89,7 +89,7 @@ def _layers(report: SweepReport, task: str) -> Table:
     for layer, size in report.layers[task].items():
         last = report.last_without_loss(task, layer)
         drop = report.drop(report.curve(task, layer)[-1])
-        table.add_row(_text(layer), f"{size:,}", "-" if last is None else str(last), f"{drop:.4g}")
+        table.add_row(_text(layer), f"{size:,}", "-" if last is None else str(last), _number(drop))
     return table
 
 

@@ -499,3 +499,13 @@ def test_what_a_worker_raises(tmp_path: Path) -> None:
 def test_a_function_of_this_module_goes_to_workers() -> None:
     report = mcodec.evaluate.sweep(network(), first, keep=[9, 8], jobs=2)
     assert report.last_without_loss("A") == 8
+
+
+def test_a_file_without_a_cell_is_nothing_to_lose(tmp_path: Path) -> None:
+    def fails(weights: Any, task: str) -> None:
+        return None
+
+    out = tmp_path / "sweep.json"
+    with pytest.raises(EvaluatorError, match="returns nothing"):
+        mcodec.evaluate.sweep(network(), fails, keep=20, out=out)
+    assert mcodec.evaluate.sweep(network(), first, bits=20, out=out).measured == 2
