@@ -135,6 +135,7 @@ def plan(
         for model in models:
             inputs.check_names((tensor.name for tensor in model.tensors), "tensor")
         executor = stack.enter_context(workers(jobs))
+        say("reading the weights of " + ", ".join(names))
         planner = Planner(names, models, include, exclude, executor)
         solution = solve(planner, goal, evaluators, say)
         head = _head(planner, str(goal), solution)
