@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mcodec.api.prune import PruneReport, prune
     from mcodec.api.quantize import QuantizeReport, quantize
     from mcodec.api.relayout import RelayoutReport, relayout
+    from mcodec.api.report import Report, report
     from mcodec.api.schedule import gradual_sparsity
     from mcodec.api.slices import TensorSlice
     from mcodec.api.sparse import CsrMatrix
@@ -43,6 +44,7 @@ __all__ = [
     "PruneReport",
     "QuantizeReport",
     "RelayoutReport",
+    "Report",
     "Task",
     "TensorSlice",
     "TruncateReport",
@@ -59,6 +61,7 @@ __all__ = [
     "prune",
     "quantize",
     "relayout",
+    "report",
     "truncate",
     "unpack",
     "verify",
@@ -78,6 +81,7 @@ _LAZY: Final = {
     "PruneReport": "mcodec.api.prune",
     "QuantizeReport": "mcodec.api.quantize",
     "RelayoutReport": "mcodec.api.relayout",
+    "Report": "mcodec.api.report",
     "TruncateReport": "mcodec.api.truncate",
     "UnpackReport": "mcodec.api.unpack",
     "VerifyReport": "mcodec.api.verify",
@@ -91,6 +95,7 @@ _LAZY: Final = {
     "prune": "mcodec.api.prune",
     "quantize": "mcodec.api.quantize",
     "relayout": "mcodec.api.relayout",
+    "report": "mcodec.api.report",
     "truncate": "mcodec.api.truncate",
     "unpack": "mcodec.api.unpack",
     "verify": "mcodec.api.verify",

@@ -30,6 +30,7 @@ VERBS: Final = {
     "plan": "Find what each tensor should get, for a size, an error or an accuracy.",
     "ls": "List the tasks of a file and what they take.",
     "info": "Show tensors, codecs, sizes and measured errors.",
+    "report": "Show on a page where a file's bytes went, and the error of each layer.",
     "verify": "Check hashes and padding; on request digests and sources.",
     "relayout": "Copy a file's chunks into another order, without decoding them.",
     "completion": "Print a shell's completion script.",

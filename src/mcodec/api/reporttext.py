@@ -1,0 +1,83 @@
+"""Text of a report's page: names made safe, numbers with units.
+
+Pages are made of `html.escape` and templates of the standard library: a template engine would be a
+dependency more for one page, and what has to be escaped here goes through two functions.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from typing import Final
+
+_UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB")
+WIDEST: Final = 96  # characters of one name on the page; a name may have 4,096 bytes
+
+
+def plain(text: str, width: int = WIDEST) -> str:
+    """Escape what is not printable, and leave out the middle of what is long.
+
+    Names come from files. Control characters, and marks that turn the direction of what follows,
+    are not printable; half of a surrogate pair, from a file's name, cannot be written at all.
+    """
+    text = text if len(text) <= 4 * width else f"{text[: 2 * width]}…{text[-2 * width :]}"
+    shown = "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode()
+        for char in text.encode("utf-8", "backslashreplace").decode()
+    )
+    if len(shown) <= width:
+        return shown
+    head = (width - 1) // 2
+    return f"{shown[:head]}…{shown[head + 1 - width :]}"
+
+
+def attribute(text: str, width: int = WIDEST) -> str:
+    """Return a name for an attribute in double quotes."""
+    return html.escape(plain(text, width))
+
+
+def name(text: str, width: int = WIDEST) -> str:
+    """Return a name as HTML, whose direction of writing does not touch what stands beside it."""
+    return f"<bdi>{html.escape(plain(text, width))}</bdi>"
+
+
+def size(count: int) -> str:
+    """Write a number of bytes: 812 B, 4.21 MB (10^6)."""
+    value, unit = float(count), 0
+    while value >= 999.5 and unit < len(_UNITS) - 1:
+        value /= 1000
+        unit += 1
+    return f"{count} B" if unit == 0 else f"{value:.3g} {_UNITS[unit]}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Write ``1 tensor`` or ``1,234 tensors``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def percent(part: float, whole: float) -> str:
+    """Write a part of a whole: 37.2 %; a small one is not rounded to nothing."""
+    if not whole:
+        return "-"
+    value = 100 * part / whole
+    return "< 0.1 %" if 0 < value < 0.05 else f"{value:.1f} %"
+
+
+def decibels(value: float | None) -> str:
+    """Write an SQNR."""
+    return "-" if value is None else f"{value:.1f} dB"
+
+
+def error(value: float | None) -> str:
+    """Write a largest |error|; None of values that are not finite."""
+    if value is None or not math.isfinite(value):
+        return "not finite"
+    return "exact" if value == 0 else f"{value:.3g}"
+
+
+def shape(sides: tuple[int, ...]) -> str:
+    """Write a shape: 3×3×8."""
+    if len(sides) > 8:
+        sides_shown = [*map(str, sides[:4]), "…", *map(str, sides[-3:])]
+        return "×".join(sides_shown)
+    return "×".join(map(str, sides)) or "scalar"
