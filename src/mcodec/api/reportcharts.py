@@ -34,7 +34,6 @@ class Cell:
 
     content: str
     key: float | None = None
-    css: str = "n"
 
 
 def bar(segments: Iterable[Segment], longest: float, says: str) -> str:
@@ -114,16 +113,19 @@ def table(
     caption
         HTML.
     header
-        Of each column its title (HTML) and its class: ``t`` text, ``n`` numbers, ``b`` a bar.
+        Of each column its title (HTML; in a chart without elements) and its class: ``t`` text,
+        ``n`` numbers, ``b`` a bar.
     rows, foot
         Cells with the columns' classes.
     css, ident
         The table's class and id.
     """
     heads = "".join(f'<th scope="col" class="{kind}">{title}</th>' for title, kind in header)
+    # On a small screen a chart's columns stand below one another, each under its own title.
+    titles = [title if css == "bars" and kind != "b" else "" for title, kind in header]
     kinds = [kind for _, kind in header]
-    body = "".join(_row(row, kinds) for row in rows)
-    last = f"<tfoot>{_row(foot, kinds)}</tfoot>" if foot else ""
+    body = "".join(_row(row, kinds, titles) for row in rows)
+    last = f"<tfoot>{_row(foot, kinds, titles)}</tfoot>" if foot else ""
     named = (f' id="{ident}"' if ident else "") + (f' class="{css}"' if css else "")
     return (
         f"<table{named}><caption>{caption}</caption><thead><tr>{heads}</tr></thead>"
@@ -131,12 +133,13 @@ def table(
     )
 
 
-def _row(cells: Sequence[Cell], kinds: Sequence[str]) -> str:
+def _row(cells: Sequence[Cell], kinds: Sequence[str], titles: Sequence[str]) -> str:
     parts = []
-    for index, (cell, kind) in enumerate(zip(cells, kinds, strict=True)):
+    for index, (cell, kind, title) in enumerate(zip(cells, kinds, titles, strict=True)):
         key = "" if cell.key is None else f' data-v="{cell.key:.12g}"'
+        said = f' data-h="{title}"' if title and index and cell.content else ""
         tag, scope = ("td", "") if index else ("th", ' scope="row"')
-        parts.append(f'<{tag}{scope} class="{kind}"{key}>{cell.content}</{tag}>')
+        parts.append(f'<{tag}{scope} class="{kind}"{key}{said}>{cell.content}</{tag}>')
     return f"<tr>{''.join(parts)}</tr>"
 
 

@@ -19,6 +19,7 @@ LAYERS: Final = 40  # drawn for each task, the largest ones
 TASKS: Final = 8  # that charts are drawn for
 OPEN: Final = 2  # of those, shown without a click
 KINDS: Final = 12  # of codecs, the largest ones
+SMALL: Final = 0.05  # part of all streams under which a codec's are not shown without a click
 _MERGED: Final = ("difference", "positions")  # groups whose streams are too many for a line each
 _ELSEWHERE: Final = "<code>mcodec report --json</code> has all."
 
@@ -143,8 +144,8 @@ def _errors(task: TaskFigures, highest: float) -> str:
         Cell("all of the task"),
         Cell(""),
         Cell(text.decibels(quality.sqnr_db)),
-        Cell(text.error(quality.max_abs_error) if quality.lossy else "not finite"),
-        Cell(f"{quality.exact:,} of {quality.exact + quality.lossy + quality.not_finite:,}"),
+        Cell(text.largest(quality)),
+        Cell(text.exact(quality)),
     ]
     return charts.table(said, header, rows, css="bars", foot=foot)
 
@@ -158,15 +159,12 @@ def _error_row(layer: Group, highest: float) -> list[Cell]:
     quality = layer.quality
     decibels = quality.sqnr_db
     says = f"SQNR {text.decibels(decibels)}"
-    largest = text.error(quality.max_abs_error) if quality.lossy else "not finite"
-    if quality.lossy and quality.not_finite:
-        largest += f", {quality.not_finite:,} not finite"
     return [
         Cell(text.name(layer.name, 60)),
         Cell(charts.bar([Segment("c-mantissa", max(decibels or 0, 0), says)], highest, says)),
         Cell(text.decibels(decibels)),
-        Cell(largest),
-        Cell(f"{quality.exact:,} of {quality.exact + quality.lossy + quality.not_finite:,}"),
+        Cell(text.largest(quality)),
+        Cell(text.exact(quality)),
     ]
 
 
@@ -182,7 +180,13 @@ def planes(report: Report) -> str:
         "coder left in the file. Planes of mantissas are numbered from the lowest bit, 0. A stream "
         "of which all bytes are equal takes no byte.</p>"
     )
-    parts = [f"<h3>{text.name(kind)}</h3>{_planes(_merged(kinds[kind]))}" for kind in order]
+    total = sum(stored.values())
+    parts = [
+        f"<details{' open' if stored[kind] >= SMALL * total else ''}><summary>{text.name(kind)} "
+        f"<span>&ndash; {text.size(stored[kind])}, {text.percent(stored[kind], total)} of all "
+        f"streams</span></summary>{_planes(_merged(kinds[kind]))}</details>"
+        for kind in order
+    ]
     return note + "".join(parts) + charts.more(len(kinds) - KINDS, "codec", _ELSEWHERE)
 
 
@@ -223,5 +227,4 @@ def _planes(rows: Sequence[StreamRow]) -> str:
                 Cell(text.name(row.coder)),
             ]
         )
-    total = sum(row.stored_bytes for row in rows)
-    return charts.table(f"{text.size(total)} in all.", header, cells, css="bars")
+    return charts.table("Planes from the highest down.", header, cells, css="bars")

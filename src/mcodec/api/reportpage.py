@@ -104,7 +104,6 @@ def _tiles(report: Report) -> list[tuple[str, str, str]]:
     stored = report.parts["tensors"]
     quality = report.quality
     share = text.percent(report.file_bytes, report.source_bytes)
-    exact = f"{quality.exact:,} of {quality.exact + quality.lossy + quality.not_finite:,}"
     tiles = [
         ("the file", text.size(report.file_bytes), f"{report.file_bytes:,} bytes"),
         (
@@ -122,7 +121,7 @@ def _tiles(report: Report) -> list[tuple[str, str, str]]:
             f"{8 * stored / weights:.2f}" if weights else "-",
             f"{stored:,} bytes of streams for {weights:,} weights that are stored",
         ),
-        ("stored tensors exact", exact, "by their certificates"),
+        ("stored tensors exact", text.exact(quality), "by their certificates"),
     ]
     if quality.lossy:
         worst = f"largest error {quality.max_abs_error:.3g}"
@@ -188,7 +187,8 @@ def _bits(report: Report) -> str:
             ]
         )
     most: Any = max(range(len(bins)), key=lambda i: bins[i].exact_weights + bins[i].other_weights)
-    says = f"Histogram of {total:,} weights; most take {reporttables.span(bins, most)}"
+    peak = bins[most].exact_weights + bins[most].other_weights
+    highest = f"{peak:,} of {total:,} weights take {reporttables.span(bins, most)}"
     step = 4 if len(bins) > 12 else 1
     ticks = "".join(
         f"<li>{bins[index].low if index < len(bins) else ''}</li>"
@@ -196,11 +196,15 @@ def _bits(report: Report) -> str:
     )
     columns += [[] for _ in range(-len(bins) % step)]
     keys = [("c-mantissa", "weights with a known error"), ("c-codes", "exact weights")]
-    note = "Weights by the stored bits of their tensor, each stored tensor once"
+    note = (
+        "Weights by the stored bits of their tensor, each stored tensor once; in the highest "
+        f"column {highest}"
+    )
     if reporttables.is_open(bins):
         note += f"; the last column has all of {bins[-1].low} bits and more"
+    drawn = charts.histogram(columns, f"Histogram: {highest}")
     return (
-        f'<p class="note">{note}.</p>{charts.legend(keys)}{charts.histogram(columns, says)}'
+        f'<p class="note">{note}.</p>{charts.legend(keys)}{drawn}'
         f'<ul class="ticks" aria-hidden="true">{ticks}</ul>'
         f'<p class="unit">bits a weight</p>{reporttables.bins(bins)}'
     )

@@ -28,24 +28,27 @@ def tasks(report: Report) -> str:
     """Show what each task reads, and whose bytes those are; then what was said of it."""
     shown = report.tasks[:TASKS]
     family = any(task.row.shared_bytes or task.row.delta_bytes for task in report.tasks)
-    longest = max((task.row.source_bytes for task in shown), default=0)
+    longest = max((max(t.row.source_bytes, t.row.read_bytes) for t in shown), default=0)
     keys = [("c-mantissa", "its own"), ("c-difference", "told from a base, read by it alone")]
     keys += [("c-codes", "shared: another task reads it too"), ("c-gap", "saved of its arrays")]
-    header = [("task", "t"), ("to read, of its arrays", "b"), ("arrays", "n"), ("to read", "n")]
-    header += [("bits a weight", "n"), ("tensors", "n"), ("weights", "n"), ("SQNR", "n")]
-    header.append(("largest |error|", "n"))
-    header += [("own", "n"), ("delta", "n"), ("shared", "n")] if family else []
-    rows = [_task_row(task, longest, family=family) for task in shown]
+    header = [("task", "t"), ("to read, of its arrays", "b"), ("to read", "n")]
+    header += [("arrays", "n"), ("of the arrays", "n")]
+    bars = [_task_bar(task, longest) for task in shown]
+    figures = [("task", "t"), ("tensors", "n"), ("weights", "n"), ("bits a weight", "n")]
+    figures += [("SQNR", "n"), ("largest |error|", "n"), ("exact tensors", "n")]
+    figures += [("own", "n"), ("delta", "n"), ("shared", "n")] if family else []
+    rows = [_task_row(task, family=family) for task in shown]
     caption = "What a loader reads for a task, beside its arrays as they came."
     return (
         charts.legend(keys if family else [keys[0], keys[3]])
-        + charts.wide(charts.table(caption, header, rows, css="bars tasks"), "Tasks")
+        + charts.table(caption, header, bars, css="bars")
+        + charts.wide(charts.table("The same tasks in figures.", figures, rows), "Tasks in figures")
         + charts.more(len(report.tasks) - TASKS, "task", _ELSEWHERE)
         + "".join(_words(task, len(report.tasks)) for task in shown)
     )
 
 
-def _task_row(task: TaskFigures, longest: int, *, family: bool) -> list[Cell]:
+def _task_bar(task: TaskFigures, longest: int) -> list[Cell]:
     row = task.row
     parts = [
         Segment("c-mantissa", row.own_bytes, f"its own: {text.size(row.own_bytes)}"),
@@ -55,20 +58,27 @@ def _task_row(task: TaskFigures, longest: int, *, family: bool) -> list[Cell]:
     says = "; ".join(part.says for part in parts if part.value)
     saved = max(row.source_bytes - row.read_bytes, 0)
     parts.append(Segment("c-gap", saved, f"saved: {text.size(saved)}"))
-    bits = 8 * row.read_bytes / row.parameters if row.parameters else 0.0
-    sizes = [row.own_bytes, row.delta_bytes, row.shared_bytes] if family else []
-    quality = task.quality
-    worst = "not finite" if quality.not_finite and not quality.lossy else ""
     return [
         Cell(text.name(row.name, 40)),
-        Cell(charts.bar(parts, max(longest, row.read_bytes), says or "no bytes")),
-        Cell(text.size(row.source_bytes)),
+        Cell(charts.bar(parts, longest, says or "no bytes")),
         Cell(text.size(row.read_bytes)),
-        Cell(f"{bits:.2f}"),
+        Cell(text.size(row.source_bytes)),
+        Cell(text.percent(row.read_bytes, row.source_bytes)),
+    ]
+
+
+def _task_row(task: TaskFigures, *, family: bool) -> list[Cell]:
+    row, quality = task.row, task.quality
+    bits = 8 * row.read_bytes / row.parameters if row.parameters else 0.0
+    sizes = [row.own_bytes, row.delta_bytes, row.shared_bytes] if family else []
+    return [
+        Cell(text.name(row.name, 40)),
         Cell(f"{row.tensors:,}"),
         Cell(f"{row.parameters:,}"),
+        Cell(f"{bits:.2f}"),
         Cell(text.decibels(quality.sqnr_db)),
-        Cell(worst or text.error(quality.max_abs_error)),
+        Cell(text.largest(quality)),
+        Cell(text.exact(quality)),
         *(Cell(text.size(count)) for count in sizes),
     ]
 

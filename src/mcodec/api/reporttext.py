@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import html
 import math
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from mcodec.api.reportfigures import Quality
 
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB")
 WIDEST: Final = 96  # characters of one name on the page; a name may have 4,096 bytes
@@ -73,6 +76,20 @@ def error(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "not finite"
     return "exact" if value == 0 else f"{value:.3g}"
+
+
+def largest(quality: Quality) -> str:
+    """Write the largest |error| of several tensors, and that some have no measure of it."""
+    if not quality.not_finite:
+        return error(quality.max_abs_error)
+    if not quality.lossy:
+        return "not finite"
+    return f"{error(quality.max_abs_error)}, {quality.not_finite:,} not finite"
+
+
+def exact(quality: Quality) -> str:
+    """Write how many of some tensors are exact: 18 of 24."""
+    return f"{quality.exact:,} of {quality.exact + quality.lossy + quality.not_finite:,}"
 
 
 def shape(sides: tuple[int, ...]) -> str:
