@@ -32,11 +32,6 @@ class Sum:
         self.tensors += 1
         self.weights += row.spec.size
         self.source_bytes += row.spec.nbytes
-        if again:
-            return
-        self.stored_bytes += row.stored_bytes
-        for stream in row.streams:
-            self.streams[group_of(stream.name)] += stream.stored_bytes
         if stats is None:
             self.kinds["not finite"] += 1
         elif stats[0] == 0:
@@ -46,6 +41,11 @@ class Sum:
             self.peak = max(self.peak, stats[0])
             self.noise += stats[1]
             self.signal += stats[2]
+        if again:
+            return
+        self.stored_bytes += row.stored_bytes
+        for stream in row.streams:
+            self.streams[group_of(stream.name)] += stream.stored_bytes
 
     def quality(self) -> Quality:
         """Return what the certificates say; an SQNR whose sums overflow is not said."""

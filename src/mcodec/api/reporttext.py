@@ -41,6 +41,8 @@ def attribute(text: str, width: int = WIDEST) -> str:
 
 def name(text: str, width: int = WIDEST) -> str:
     """Return a name as HTML, whose direction of writing does not touch what stands beside it."""
+    if not text:
+        return "<i>no name</i>"
     return f"<bdi>{html.escape(plain(text, width))}</bdi>"
 
 
