@@ -12,6 +12,7 @@ from mcodec.api.evaluators import as_evaluators
 from mcodec.api.goals import DROP, find_goal
 from mcodec.api.listing import sqnr_db
 from mcodec.api.planner import Planner
+from mcodec.api.planscore import Judge
 from mcodec.api.plansearch import solve, task_sqnr
 from mcodec.codec.plan import codec_string
 from mcodec.codec.planfile import PlanFile, PlanHead, PlannedTask, PlanRule, kind_of, render_plan
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from mcodec.api.evaluators import Given
     from mcodec.api.goals import ByTask
     from mcodec.api.packreport import Measured
-    from mcodec.api.plansearch import Score, Solution
+    from mcodec.api.planscore import Score
+    from mcodec.api.plansearch import Solution
     from mcodec.codec.error import Stats
 
 
@@ -69,6 +71,7 @@ def plan(
     min_sqnr: ByTask = None,
     max_drop: ByTask = None,
     evaluate: Given | None = None,
+    as_file: bool = False,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     key: str | Mapping[str, str] = "",
@@ -100,6 +103,8 @@ def plan(
     evaluate
         A function ``f(weights, task)`` that returns a number or a mapping of names to numbers,
         larger for better, the first one counts; one a task by name; or ``file.py:function``.
+    as_file
+        The evaluator gets the path of a model file, in the task's own format, and no arrays.
     include, exclude
         Shell patterns: only weights of these names may become lossy, or all but these.
     key, sandbox, jobs
@@ -127,7 +132,9 @@ def plan(
     )
     if goal.kind == DROP and evaluate is None:
         raise UsageError("--max-drop is of a number that --evaluate returns, and there is none")
-    evaluators = {} if evaluate is None else as_evaluators(evaluate, names)
+    if as_file and evaluate is None:
+        raise UsageError("--as-file says what --evaluate gets, and there is none")
+    judge = Judge({} if evaluate is None else as_evaluators(evaluate, names), as_file, named)
     if out is not None:
         check_output(out, named.values())
     with ExitStack() as stack:
@@ -137,7 +144,7 @@ def plan(
         executor = stack.enter_context(workers(jobs))
         say("reading the weights of " + ", ".join(names))
         planner = Planner(names, models, include, exclude, executor)
-        solution = solve(planner, goal, evaluators, say)
+        solution = solve(planner, goal, judge, say)
         head = _head(planner, str(goal), solution)
         rules = {name: tuple(_rules(planner, solution.outcome, name)) for name in names}
         elements = {

@@ -19,7 +19,7 @@ from mcodec.engine import map_ordered
 from mcodec.types import FLOATS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Executor
 
     from numpy.typing import NDArray
@@ -57,7 +57,7 @@ class Planner:
         self.names = names
         self.models = list(models)
         self.warnings: list[str] = []
-        self._executor = executor
+        self.executor = executor
         self._codings: list[dict[int, Coding]] = [{} for _ in models]
         self._values = Values(self.models, self._codings)
         self._weights = find_weights(self._values, include, exclude, executor, self.warnings.append)
@@ -114,7 +114,7 @@ class Planner:
             known = self._known.setdefault(group, {})
             return pick(values, found, step, most, self._below, known)
 
-        for group, picks in zip(groups, map_ordered(self._executor, choose, groups), strict=True):
+        for group, picks in zip(groups, map_ordered(self.executor, choose, groups), strict=True):
             for place, one in zip(group, picks, strict=True):
                 self.picks[place] = one
                 self._codings[task][place[1]] = Coding(one.codec, one.survey, one.bases)
@@ -129,20 +129,31 @@ class Planner:
             self.picks[place] = Pick(FloatCodec(), refused=("no step keeps it within the goal",))
             self._codings[place[0]][place[1]] = Coding(FloatCodec())
 
-    def decoded(self, task: int) -> dict[str, NDArray[Any]]:
-        """Return a task's arrays as the file will give them back."""
+    def arrays(self, task: int, *, exact: bool) -> dict[str, NDArray[Any]]:
+        """Return a task's arrays as they came, or as the file will give them back."""
         arrays = {}
         for index, tensor in enumerate(self.models[task].tensors):
-            flat = self._values.decoded(self.stored((task, index)), 0, tensor.size)
-            arrays[tensor.name] = flat.reshape(tensor.shape)
+            place = self.stored((task, index))
+            read = self._values.read if exact else self._values.decoded
+            arrays[tensor.name] = read(place, 0, tensor.size).reshape(tensor.shape)
         return arrays
 
-    def exact(self, task: int) -> dict[str, NDArray[Any]]:
-        """Return a task's arrays as they came."""
-        return {
-            tensor.name: self._values.read((task, index), 0, tensor.size).reshape(tensor.shape)
-            for index, tensor in enumerate(self.models[task].tensors)
-        }
+    def lossy(self, task: int) -> list[int]:
+        """Return the tensors of a task that will not decode as they came, second names left out."""
+        model = self.models[task]
+        return [
+            index
+            for index in range(len(model.tensors))
+            if index not in model.same_as and self.stored((task, index)) in self.picks
+        ]
+
+    def reader(self, task: int) -> Callable[[int, int, int], NDArray[Any]]:
+        """Return a function that gives elements [start, stop) of a tensor as it will decode."""
+
+        def read(index: int, start: int, stop: int) -> NDArray[Any]:
+            return self._values.decoded(self.stored((task, index)), start, stop)
+
+        return read
 
     def outcome(self) -> Measured:
         """Encode everything with what is picked now, and write nothing."""
@@ -174,7 +185,7 @@ class Planner:
             (None,) * len(self.names), plan=Plan(rules), auto=True, optimize="file", force=True
         )
         return Packing(
-            list(self.names), list(self.models), options, "task", self._executor, no_progress, {}
+            list(self.names), list(self.models), options, "task", self.executor, no_progress, {}
         )
 
 

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Final
 
 from mcodec.api.goals import DROP, ERROR, SIZE, SQNR
 from mcodec.api.listing import sqnr_db
+from mcodec.api.planscore import Score
 from mcodec.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from mcodec.api.evaluators import Evaluator
     from mcodec.api.goals import Goal
     from mcodec.api.packreport import Measured
     from mcodec.api.planner import Planner
+    from mcodec.api.planscore import Judge
 
     Say = Callable[[str], None]
 
@@ -31,15 +32,6 @@ _DB_A_BIT: Final = 20 * math.log10(2)
 
 
 @dataclass(slots=True)
-class Score:
-    """What a task's evaluator said: of the model as it came, and as planned."""
-
-    metric: str
-    baseline: float
-    score: float
-
-
-@dataclass(slots=True)
 class Solution:
     """A plan that reaches its goal: what the file would be, and what evaluators said."""
 
@@ -47,7 +39,7 @@ class Solution:
     scores: dict[int, Score] = field(default_factory=dict)
 
 
-def solve(planner: Planner, goal: Goal, evaluators: Mapping[str, Evaluator], say: Say) -> Solution:
+def solve(planner: Planner, goal: Goal, judge: Judge, say: Say) -> Solution:
     """Pick codecs so that the goal is reached with as few bytes as can be.
 
     Parameters
@@ -55,8 +47,8 @@ def solve(planner: Planner, goal: Goal, evaluators: Mapping[str, Evaluator], say
     planner
         Its picks are those of the plan afterwards.
     goal
-    evaluators
-        By task, for ``max-drop``; else they are asked once, of the finished plan.
+    judge
+        Decides for ``max-drop``; else it is asked once, of the finished plan.
     say
         Called with a line of what was just tried.
 
@@ -69,16 +61,15 @@ def solve(planner: Planner, goal: Goal, evaluators: Mapping[str, Evaluator], say
     """
     scores: dict[int, Score] = {}
     if goal.kind == DROP:
-        for task, name in enumerate(planner.names):
-            scores[task] = _fit_drop(planner, task, evaluators[name], goal.limits[task], say)
+        for task, limit in enumerate(goal.limits):
+            scores[task] = _fit_drop(planner, task, judge, limit, say)
         return Solution(_measured(planner, say), scores)
     found = {SIZE: _fit_size, SQNR: _fit_sqnr, ERROR: _fit_error}[goal.kind](planner, goal, say)
     for task, name in enumerate(planner.names):
-        if name in evaluators:
-            asked = evaluators[name]
-            before = asked(planner.exact(task), name)[asked.main]
-            scores[task] = Score(asked.main, before, asked(planner.decoded(task), name)[asked.main])
-            say(f"{name}: {asked.main} {scores[task].score:.6g}, was {before:.6g}")
+        if judge.asks(name):
+            before, now = judge.original(planner, task), judge.planned(planner, task)
+            scores[task] = Score(judge.metric(name), before, now)
+            say(f"{name}: {judge.metric(name)} {now:.6g}, was {before:.6g}")
     return Solution(found, scores)
 
 
@@ -222,24 +213,25 @@ def _fit_error(planner: Planner, goal: Goal, say: Say) -> Measured:
     return outcome
 
 
-def _fit_drop(planner: Planner, task: int, evaluator: Evaluator, limit: float, say: Say) -> Score:
+def _fit_drop(planner: Planner, task: int, judge: Judge, limit: float, say: Say) -> Score:
     """Find a task's coarsest step, to an eighth of a bit, that loses no more than the limit."""
     name = planner.names[task]
-    before = evaluator(planner.exact(task), name)[evaluator.main]
+    before = judge.original(planner, task)
+    metric = judge.metric(name)
     rms, coarsest = planner.rms(task), _coarsest(planner, task)
     scores: dict[float, float] = {}
 
     def fits(log2: float) -> bool:
         planner.set_step(task, rms * 2.0**log2)
-        scores[log2] = evaluator(planner.decoded(task), name)[evaluator.main]
+        scores[log2] = judge.planned(planner, task)
         ratio = -_DB_A_BIT * (log2 - _log2(0))
         lost = before - scores[log2]
-        say(f"{name} at about {ratio:.1f} dB: {evaluator.main} {scores[log2]:.6g}, {-lost:+.4g}")
+        say(f"{name} at about {ratio:.1f} dB: {metric} {scores[log2]:.6g}, {-lost:+.4g}")
         return lost <= limit
 
     low, high = _FINEST, coarsest  # the first is lossless
     if not planner.weights(task):
-        return Score(evaluator.main, before, before)
+        return Score(metric, before, before)
     x = min(_log2(_START_DB), coarsest)
     reach = 1.0
     while True:
@@ -257,4 +249,4 @@ def _fit_drop(planner: Planner, task: int, evaluator: Evaluator, limit: float, s
             x = (low + high) / 2
     if low != x:
         planner.set_step(task, rms * 2.0**low)
-    return Score(evaluator.main, before, scores.get(low, before))
+    return Score(metric, before, scores.get(low, before))

@@ -18,16 +18,19 @@ from typing import TYPE_CHECKING, Any
 
 from mcodec.api import copying
 from mcodec.api.evaluators import load_evaluators
+from mcodec.api.modelfile import model_file
 from mcodec.api.opening import open_model
 from mcodec.api.sweepcells import Cell
-from mcodec.api.sweepfile import model_file
 from mcodec.api.sweepmodel import SweptModel, decibels
+from mcodec.api.values import Values
 from mcodec.engine import usable_cores, workers
 from mcodec.errors import InputOutputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from concurrent.futures import Executor
+
+    from numpy.typing import NDArray
 
     from mcodec.api.evaluators import Evaluator
     from mcodec.api.sweepcells import How, Key, TaskInput
@@ -110,7 +113,14 @@ class Bench:
             source = self._job.inputs[task].source
             name = os.path.basename(source) if isinstance(source, str | os.PathLike) else ""
             scratch = self._job.scratch
-            with model_file(model.source, codings, str(name), self._executor, scratch) as path:
+            values = Values([model.source], [codings])
+
+            def decoded(index: int, start: int, stop: int) -> NDArray[Any]:
+                return values.decoded((0, index), start, stop)
+
+            with model_file(
+                model.source, codings, decoded, str(name), self._executor, scratch
+            ) as path:
                 scores, seconds = _timed(evaluator, path, task)
         else:
             scores, seconds = _timed(evaluator, arrays, task)

@@ -53,6 +53,9 @@ evaluate_option = click.option(
     help="f(weights, task) returns a number, larger for better, or several by name, of which the "
     "first counts. One a task: A=f.py:f,B=g.py:g.",
 )
+as_file_option = click.option(
+    "--as-file", is_flag=True, help="Give FUNCTION the path of a model file, not the arrays."
+)
 sandbox_option = click.option(
     "--sandbox",
     is_flag=True,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from mcodec.cli import options, render
+from mcodec.cli import options, render, streams
 from mcodec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ _KIND: Final = re.compile(r"(\w+)(?:\((values=\w+))?")
     "--max-drop", metavar="X[,…]", help="Most that --evaluate's number may fall, in its unit."
 )
 @options.evaluate_option
+@options.as_file_option
 @click.option(
     "-o", "--output", metavar="PLAN", type=options.PATH, help="The plan file to make, a TOML."
 )
@@ -43,6 +44,7 @@ def command(
     min_sqnr: str | None,
     max_drop: str | None,
     evaluate: str | None,
+    as_file: bool,
     output: str | None,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
@@ -65,7 +67,8 @@ def command(
     from mcodec.api.plan import plan
 
     named = options.split_named(sources)
-    with render.status("planning", shown=not (quiet or as_json)) as say:
+    status = render.status("planning", shown=not (quiet or as_json))
+    with streams.stdout_kept(), status as say:
         report = plan(
             named,
             output,
@@ -74,6 +77,7 @@ def command(
             min_sqnr=_numbers("min-sqnr", min_sqnr),
             max_drop=_numbers("max-drop", max_drop),
             evaluate=evaluate,
+            as_file=as_file,
             include=include,
             exclude=exclude,
             key=options.parse_keys(keys),

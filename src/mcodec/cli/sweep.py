@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from mcodec.cli import options, render
+from mcodec.cli import options, render, streams
 from mcodec.errors import InputOutputError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Sequence
 
 
 @click.command("sweep")
@@ -47,9 +45,7 @@ if TYPE_CHECKING:
 )
 @click.option("--unit", default="", metavar="UNIT", help="Of the numbers: %, dB, …")
 @click.option("--fresh", is_flag=True, help="Measure all anew, whatever OUT.json holds.")
-@click.option(
-    "--as-file", is_flag=True, help="Give FUNCTION the path of a model file, not the arrays."
-)
+@options.as_file_option
 @options.include_option
 @options.exclude_option
 @options.keys_option
@@ -106,7 +102,7 @@ def command(
     named = options.split_named(sources)
     _check_outputs([output, *([] if table is None else [table]), *plots], plots, named.values())
     bar = render.progress_bar("measuring", shown=not (quiet or as_json), unit="cells")
-    with _stdout_kept(), bar as progress:
+    with streams.stdout_kept(), bar as progress:
         report = sweep(
             named,
             evaluate,
@@ -162,13 +158,3 @@ def _check_outputs(paths: Sequence[str], plots: Sequence[str], inputs: Collectio
             raise InputOutputError(f"{path}: its folder may not be written to")
     for path in plots:
         check_plot(path)
-
-
-@contextlib.contextmanager
-def _stdout_kept() -> Iterator[None]:
-    """Send what an evaluator prints to stderr: stdout is the command's own."""
-    if sys.stderr is None:
-        yield
-        return
-    with contextlib.redirect_stdout(sys.stderr):
-        yield

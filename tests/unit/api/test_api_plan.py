@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 import mcodec
 from mcodec.api.goals import find_goal
@@ -327,3 +330,24 @@ def test_steps() -> None:
         assert codec is not None
         assert codec.bits == bits
     assert stepped(2.0**24, 1.0) is None
+
+
+def test_an_evaluator_may_get_a_file(tmp_path: Path) -> None:
+    models = family()
+    seen: list[str] = []
+
+    def score(path: str, task: str) -> float:
+        seen.append(path)
+        with safe_open(path, "np") as file:
+            return likeness(models[task])({w: file.get_tensor(w) for w in LOSSY}, task)["likeness"]
+
+    save_file(models["A"], tmp_path / "a.safetensors")
+    sources = {"A": tmp_path / "a.safetensors", "B": models["B"]}
+    report = mcodec.plan(sources, max_drop=2.0, evaluate=score, as_file=True)
+    assert report.text == mcodec.plan(
+        sources, max_drop=2.0, evaluate={n: likeness(a) for n, a in models.items()}
+    ).text.replace('metric = "likeness"', 'metric = "score"')
+    assert {os.path.basename(path) for path in seen} == {"a.safetensors", "model.safetensors"}
+    assert not any(os.path.exists(path) for path in seen)
+    with pytest.raises(UsageError, match="as-file"):
+        mcodec.plan(sources, max_error=1, as_file=True)
