@@ -59,7 +59,7 @@ def odd() -> Models:
     """Return a model with what has no size, no error, or no finite one."""
     return {
         "A": {
-            "": np.float32(3.5).reshape(()),
+            "": np.array(3.5, np.float32),
             "empty": np.zeros((0, 3), np.float32),
             "lost/kernel": np.full((130, 130), np.nan, np.float32),
             "lost/other": cases.weights("float32", (140, 130)),
