@@ -14,7 +14,17 @@ from support import cases
 
 ROOT = Path(__file__).parents[2]
 MOST_LINES = 320
-HEAVY = ("numpy", "ml_dtypes", "h5py", "torch", "keras", "rich", "fsspec", "safetensors")
+HEAVY = (
+    "numpy",
+    "ml_dtypes",
+    "h5py",
+    "torch",
+    "keras",
+    "rich",
+    "fsspec",
+    "safetensors",
+    "matplotlib",
+)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +56,9 @@ except SystemExit as error:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["ls", "--help"], ["pack", "--help"]], ids=str
+    "arguments",
+    [["--help"], ["--version"], ["ls", "--help"], ["pack", "--help"], ["sweep", "--help"]],
+    ids=str,
 )
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert loaded(MAIN, *arguments).isdisjoint(HEAVY)
