@@ -339,10 +339,11 @@ def test_an_evaluator_may_get_a_file(tmp_path: Path) -> None:
     def score(path: str, task: str) -> float:
         seen.append(path)
         with safe_open(path, "np") as file:
-            return likeness(models[task])({w: file.get_tensor(w) for w in LOSSY}, task)["likeness"]
+            arrays = {name: file.get_tensor(name) for name in LOSSY}
+        return float(likeness(models[task])(arrays, task)["likeness"])
 
     save_file(models["A"], tmp_path / "a.safetensors")
-    sources = {"A": tmp_path / "a.safetensors", "B": models["B"]}
+    sources: dict[str, Any] = {"A": tmp_path / "a.safetensors", "B": models["B"]}
     report = mcodec.plan(sources, max_drop=2.0, evaluate=score, as_file=True)
     assert report.text == mcodec.plan(
         sources, max_drop=2.0, evaluate={n: likeness(a) for n, a in models.items()}
