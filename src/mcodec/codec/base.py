@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mcodec.types import CodedStream, RunSpec, StreamSpec, TensorSpec
 
     Stream = memoryview | Fill
+    Buffer = NDArray[np.uint8] | memoryview  # of bytes
     Coded = tuple[int, list[CodedStream]]  # a block's mode and streams
     Bases = Sequence[NDArray[Any]]  # one array a role
 
@@ -281,6 +282,20 @@ def as_plane(stream: Stream | None, n: int) -> NDArray[np.uint8] | None:
     if n % 8 and last >> n % 8:
         raise invalid("a bit-plane has bits past its last element")
     return as_bytes(stream)
+
+
+def bytes_of(stream: Stream | None) -> Buffer:
+    """Return a stream as kernels read bytes: an array of 25 planes a block would take its time."""
+    return stream if isinstance(stream, memoryview) else as_bytes(stream)
+
+
+def plane_of(stream: Stream | None, n: int) -> Buffer | None:
+    """Return a bit-plane as `as_plane`, without an array of it where none is needed."""
+    if not isinstance(stream, memoryview) or n == 0:
+        return as_plane(stream, n)
+    if n % 8 and stream[-1] >> n % 8:
+        raise invalid("a bit-plane has bits past its last element")
+    return stream
 
 
 def empty_planes(count: int, n: int) -> list[NDArray[np.uint8]]:

@@ -10,6 +10,7 @@ from mcodec.codec import positions
 from mcodec.codec.base import CANONICAL, Codec, Partner, View, invalid, patterns, plane_bytes
 from mcodec.codec.config import refuse_unknown, take_int
 from mcodec.codec.float import FloatCodec
+from mcodec.codec.int8 import Int8Codec
 from mcodec.codec.packed import PackedIntegers, packed_head, packed_run, scope_of
 from mcodec.errors import CodecConfigError
 from mcodec.limits import MAX_DIMENSIONS
@@ -229,8 +230,16 @@ class CsrCodec(Codec):
         """Decode the stored elements, and put them at their positions among zeros."""
         from mcodec.codec import kernels
 
-        mask, stored = self.decode_stored(run, block, mode, streams, head, out.dtype, view)
-        kernels.spread_elements(mask, patterns(stored), patterns(out))
+        if not (view.canonical and isinstance(self.values, FloatCodec | Int8Codec)):
+            mask, stored = self.decode_stored(run, block, mode, streams, head, out.dtype, view)
+            kernels.spread_elements(mask, patterns(stored), patterns(out))
+            return
+        mask, count, rest = self._positions(run, block, mode, streams)
+        if not count:
+            out[:] = 0
+            return
+        codec, own = packed_head(self.values, run, block, mask, count, head)
+        codec.spread(packed_run(run, count), mode & 15, rest, own, out, mask)
 
     def decode_stored(
         self,
@@ -251,15 +260,22 @@ class CsrCodec(Codec):
         """
         import numpy as np
 
-        mask, count = positions.read(mode >> 4, streams, run, block)
-        rest = streams[positions.streams_of(mode >> 4) :]
+        mask, count, rest = self._positions(run, block, mode, streams)
         stored = np.empty(count, dtype)
         if count:
             codec, own = packed_head(self.values, run, block, mask, count, head)
             codec.decode(packed_run(run, count), 0, mode & 15, rest, own, stored, view)
-        elif any(map(_has_bytes, rest)):
-            raise invalid("values where no element is stored")
         return mask, stored
+
+    def _positions(
+        self, run: RunSpec, block: int, mode: int, streams: Sequence[Stream | None]
+    ) -> tuple[Mask, int, Sequence[Stream | None]]:
+        """Return the plane of where the stored elements are, their count, and their streams."""
+        mask, count = positions.read(mode >> 4, streams, run, block)
+        rest = streams[positions.streams_of(mode >> 4) :]
+        if not count and any(map(_has_bytes, rest)):
+            raise invalid("values where no element is stored")
+        return mask, count, rest
 
 
 def _has_bytes(stream: Stream | None) -> bool:

@@ -15,10 +15,12 @@ from mcodec.codec.base import (
     View,
     as_bytes,
     as_plane,
+    bytes_of,
     empty_planes,
     invalid,
     patterns,
     plane_bytes,
+    plane_of,
 )
 from mcodec.codec.config import refuse_unknown, take_int
 from mcodec.errors import CodecConfigError
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import Bases, Coded, Stream
+    from mcodec.codec.base import Bases, Buffer, Coded, Stream
     from mcodec.types import CodedStream
 
 
@@ -177,26 +179,41 @@ class FloatCodec(Codec):
         bases: Bases = (),
     ) -> None:
         """Merge the fields of a block."""
-        from mcodec.codec import kernels
-
         form = FLOATS[run.dtype]
         n = out.size
-        if mode:
-            fields = float_symbols.separate(run.dtype, mode, streams[1], n)
-            streams = [streams[0], *fields, *streams[2:]]
-        first = 2 if form.exponent <= 8 else 3
-        exponents = [_exponent(stream, form, i) for i, stream in enumerate(streams[1:first])]
         stored = self.stored_mantissa(form)
         count = stored if view.planes is None else min(view.planes, stored)
-        planes = [as_plane(stream, n) for stream in streams[first : first + count]]
+        if mode and count < stored:
+            fields = float_symbols.separate(run.dtype, mode, streams[1], n)
+            mode, streams = 0, [streams[0], *fields, *streams[2:]]
+        first = 2 if form.exponent <= 8 else 3
         bits = patterns(out)
-        kernels.merge_float(run.dtype, bits, as_plane(streams[0], n), exponents, planes)
+        end = None if count == stored else first + count
+        _merge(run.dtype, mode, streams[:end], n, bits)
         if count < stored:
             self._derive(bits, form, count, streams[first + count :], bool(view.midpoint))
         elif view.dither and partner is not None:
             from mcodec.codec import float_dither
 
             float_dither.add_noise(run.dtype, bits, self, partner)
+
+    def spread(
+        self,
+        run: RunSpec,
+        mode: int,
+        streams: Sequence[Stream | None],
+        head: Any,
+        out: NDArray[Any],
+        mask: Buffer,
+    ) -> None:
+        """Decode a block, the only one of its run, to the places that a mask of `out` has.
+
+        Raises
+        ------
+        FormatError
+            As `decode`.
+        """
+        _merge(run.dtype, mode, streams, run.elements, patterns(out), mask)
 
     def _derive(
         self,
@@ -219,17 +236,41 @@ class FloatCodec(Codec):
             bits[bare & _any_bit(rest, bits.size)] |= kind(1 << (form.mantissa - 1))
 
 
-def _exponent(stream: Stream | None, form: FloatFormat, index: int) -> NDArray[np.uint8] | int:
+def _merge(
+    dtype: str,
+    mode: int,
+    streams: Sequence[Stream | None],
+    n: int,
+    bits: NDArray[Any],
+    mask: Buffer | None = None,
+) -> None:
+    """Merge fields or symbols of n elements, those of planes that are there, by a mask or as all."""
+    from mcodec.codec import kernels
+
+    form = FLOATS[dtype]
+    sign = plane_of(streams[0], n)
+    if mode:
+        planes = [plane_of(stream, n) for stream in streams[2:]]
+        first, symbols = float_symbols.first_exponent(mode), bytes_of(streams[1])
+        if not kernels.merge_symbols(dtype, bits, sign, symbols, first, planes, mask):
+            raise invalid(float_symbols.TOO_WIDE)
+        return
+    start = 2 if form.exponent <= 8 else 3
+    exponents = [_exponent(stream, form, i) for i, stream in enumerate(streams[1:start])]
+    planes = [plane_of(stream, n) for stream in streams[start:]]
+    kernels.merge_float(dtype, bits, sign, exponents, planes, mask)
+
+
+def _exponent(stream: Stream | None, form: FloatFormat, index: int) -> Buffer | int:
     """Return an exponent stream as kernels take it, checked against the field's width."""
     width = form.exponent if form.exponent <= 8 else (3, 8)[index]
     if isinstance(stream, Fill):
         if stream.value >> width:
             raise invalid("an exponent is wider than its field")
         return stream.value
-    data = as_bytes(stream)
-    if width < 8 and data.size and int(data.max()) >> width:
+    if width < 8 and as_bytes(stream).max(initial=0) >> width:
         raise invalid("an exponent is wider than its field")
-    return data
+    return bytes_of(stream)
 
 
 def _any_bit(planes: Sequence[Stream | None], n: int) -> NDArray[np.bool_]:

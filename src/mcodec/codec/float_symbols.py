@@ -27,12 +27,18 @@ BITS: Final = 2  # mantissa bits in a symbol
 _MODES: Final = {"float16": 1, "bfloat16": 15, "float32": 15}
 _STEP: Final = 14  # exponents from one mode's window to the next
 _LAST: Final = (1 << 8 - BITS) - 1  # of a window, counted from its first exponent
+TOO_WIDE: Final = "a symbol stands for an exponent wider than its field"
 _SMALL: Final = 1 << 12  # exponents that are cheap to code at every level
 
 
 def has_mode(dtype: str, mode: int, mantissa: int) -> bool:
     """Whether a dtype of which so many mantissa bits are kept has this mode of symbols."""
     return mantissa >= BITS and 1 <= mode <= _MODES.get(dtype, 0)
+
+
+def first_exponent(mode: int) -> int:
+    """Return the first exponent of a mode's window."""
+    return _STEP * (mode - 1)
 
 
 def code_top(
@@ -83,7 +89,7 @@ def _join(dtype: str, exponent: Bytes, planes: Sequence[Bytes]) -> tuple[int, By
 
     above = int(exponent.max(initial=0)) - _LAST
     mode = 1 + max(0, -(-above // _STEP))
-    first = _STEP * (mode - 1)
+    first = first_exponent(mode)
     mantissa = np.empty_like(exponent)
     kernels.planes_to_bytes(planes, mantissa)
     symbols = exponent - np.uint8(first)
@@ -130,10 +136,10 @@ def separate(dtype: str, mode: int, stream: Stream | None, n: int) -> list[Strea
     from mcodec.codec import kernels
 
     symbols = as_bytes(stream)
-    first = _STEP * (mode - 1)
+    first = first_exponent(mode)
     most = (1 << FLOATS[dtype].exponent) - 1 - first
     if most < _LAST and int(symbols.max(initial=0)) >> BITS > most:
-        raise invalid("a symbol stands for an exponent wider than its field")
+        raise invalid(TOO_WIDE)
     exponent = symbols >> np.uint8(BITS)
     if first:
         exponent += np.uint8(first)

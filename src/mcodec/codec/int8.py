@@ -13,10 +13,12 @@ from mcodec.codec.base import (
     View,
     as_bytes,
     as_plane,
+    bytes_of,
     empty_planes,
     invalid,
     patterns,
     plane_bytes,
+    plane_of,
 )
 from mcodec.codec.config import refuse_unknown
 from mcodec.codec.scales import (
@@ -38,7 +40,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import Bases, Coded, Stream
+    from mcodec.codec.base import Bases, Buffer, Coded, Stream
+    from mcodec.codec.kernels import Scopes
     from mcodec.codec.scales import Codes, Scales
     from mcodec.types import CodedStream, TensorSpec
 
@@ -46,6 +49,7 @@ PLANES: Final = 0  # modes of a block
 BYTES: Final = 1
 _WORTH: Final = 64  # bytes have to save one part in so many
 _SCALE_BYTES: Final = 4
+_NEGATIVE_ZERO: Final = "a code has a sign and no magnitude"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +195,13 @@ class Int8Codec(Codec):
         """Multiply a block's codes with their scales."""
         from mcodec.codec import kernels
 
+        few = view.planes is not None and view.planes < MAGNITUDE_BITS
+        if len(run.shapes) == 1 and not few and None not in streams:
+            for _, _, scopes, own in self.scope.parts(run, block, head):
+                _multiply(run.dtype, mode, streams, out, scopes, own)
+            return
         codes = codes_of(mode, streams, out.size)
-        if view.planes is not None and view.planes < MAGNITUDE_BITS:
+        if few and view.planes is not None:
             codes = _top(codes, view.planes, middle=view.midpoint is not False)
         bits = patterns(out)
         if len(run.shapes) > 1:
@@ -201,6 +210,25 @@ class Int8Codec(Codec):
             part = slice(start, stop)
             assert own is not None
             kernels.dequantize_int8(run.dtype, bits[part], scopes, own, codes[part])
+
+    def spread(
+        self,
+        run: RunSpec,
+        mode: int,
+        streams: Sequence[Stream | None],
+        head: Any,
+        out: NDArray[Any],
+        mask: Buffer,
+    ) -> None:
+        """Decode a block, the only one of its run, to the places that a mask of `out` has.
+
+        Raises
+        ------
+        FormatError
+            As `decode`.
+        """
+        for _, _, scopes, own in self.scope.parts(run, 0, head):
+            _multiply(run.dtype, mode, streams, out, scopes, own, (run.elements, mask))
 
     def scales(self, head: Any) -> Scales:
         """Return the scales of a head."""
@@ -244,6 +272,31 @@ def store_codes(codes: Codes, planes: list[CodedStream], *, planes_only: bool) -
     return (BYTES, [whole]) if len(whole.data) <= size - size // _WORTH else (PLANES, planes)
 
 
+def _multiply(
+    dtype: str,
+    mode: int,
+    streams: Sequence[Stream | None],
+    out: NDArray[Any],
+    scopes: Scopes,
+    scales: Scales | None,
+    packed: tuple[int, Buffer] | None = None,
+) -> None:
+    """Multiply all codes of either mode with their scales; `packed` has their count and places."""
+    from mcodec.codec import kernels
+
+    assert scales is not None
+    n, mask = packed or (out.size, None)
+    bits = patterns(out)
+    if mode == BYTES:
+        codes = bytes_of(streams[0])
+        valid = kernels.dequantize_int8(dtype, bits, scopes, scales, codes, mask)
+    else:
+        planes = [plane_of(stream, n) for stream in streams]
+        valid = kernels.merge_int8(dtype, bits, scopes, scales, planes, mask)
+    if not valid:
+        raise invalid(_NEGATIVE_ZERO)
+
+
 def codes_of(mode: int, streams: Sequence[Stream | None], n: int) -> Codes:
     """Return the codes of a block of n elements of either mode; planes that are missing are zero.
 
@@ -263,7 +316,7 @@ def codes_of(mode: int, streams: Sequence[Stream | None], n: int) -> Codes:
         kernels.planes_to_bytes([as_plane(stream, n) for stream in streams], codes)
     # As two's complement that code is the least number of all: nothing is allocated to look for it.
     if None not in streams and n and int(codes.view(np.int8).min()) == -SIGN:
-        raise invalid("a code has a sign and no magnitude")
+        raise invalid(_NEGATIVE_ZERO)
     return codes
 
 

@@ -37,7 +37,7 @@ from mcodec.codec.kernels.delta import (
     pack_delta,
     split_classes,
 )
-from mcodec.codec.kernels.int8 import dequantize_int8, quantize_int8
+from mcodec.codec.kernels.int8 import dequantize_int8, merge_int8, quantize_int8
 from mcodec.codec.kernels.residual import add_residual, subtract_base
 from mcodec.codec.kernels.scopes import Scopes
 from mcodec.codec.kernels.sparse import (
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Bytes = npt.NDArray[np.uint8]
+    Buffer = Bytes | memoryview  # of bytes: to read alone
     Patterns = npt.NDArray[np.unsignedinteger[Any]]
     Exponents = npt.NDArray[np.int16]
 
@@ -85,6 +86,8 @@ __all__ = [
     "merge_classes",
     "merge_delta",
     "merge_float",
+    "merge_int8",
+    "merge_symbols",
     "nonzero_plane",
     "pack_delta",
     "plane_to_gaps",
@@ -129,9 +132,10 @@ def split_float(
 def merge_float(
     dtype: str,
     out: Patterns,
-    sign: Bytes | None,
-    exponent: Sequence[Bytes | int],
-    planes: Sequence[Bytes | None],
+    sign: Buffer | None,
+    exponent: Sequence[Buffer | int],
+    planes: Sequence[Buffer | None],
+    mask: Buffer | None = None,
 ) -> None:
     """Put IEEE numbers together: the inverse of `split_float`.
 
@@ -146,8 +150,44 @@ def merge_float(
     exponent
         As in `split_float`; an int from 0 to 255 stands for n equal bytes. Bits that do not fit the
         exponent field are ignored.
+    mask
+        A plane of n elements whose bits past them are zero: the numbers are as many as it has ones,
+        go to these places, and leave zero bits elsewhere. None where every place has a number.
     """
-    impl().merge_float(dtype, out, sign, exponent, planes)
+    impl().merge_float(dtype, out, sign, exponent, planes, mask)
+
+
+def merge_symbols(
+    dtype: str,
+    out: Patterns,
+    sign: Buffer | None,
+    symbols: Buffer,
+    first: int,
+    planes: Sequence[Buffer | None],
+    mask: Buffer | None = None,
+) -> bool:
+    """Put IEEE numbers together whose exponents are in symbols (design, float).
+
+    Parameters
+    ----------
+    dtype
+        ``float16``, ``bfloat16`` or ``float32``.
+    out, sign, mask
+        As in `merge_float`.
+    symbols
+        A byte a number: 0 for an exponent and mantissa bits of zero; else the exponent less
+        ``first``, times four, plus the first two mantissa bits.
+    first
+        An exponent of the dtype.
+    planes
+        As in `merge_float`, from the third mantissa bit on.
+
+    Returns
+    -------
+    bool
+        False, and ``out`` then holds anything, if an exponent is wider than its field.
+    """
+    return bool(impl().merge_symbols(dtype, out, sign, symbols, first, planes, mask))
 
 
 def split_bfp(

@@ -5,6 +5,7 @@ import numpy as np
 import numpy.typing as npt
 
 _Bytes = npt.NDArray[np.uint8]
+_Buffer = _Bytes | memoryview
 _Patterns = npt.NDArray[np.unsignedinteger[Any]]
 _Exponents = npt.NDArray[np.int16]
 
@@ -18,10 +19,20 @@ def split_float(
 def merge_float(
     dtype: str,
     out: _Patterns,
-    sign: _Bytes | None,
-    exponent: Sequence[_Bytes | int],
-    planes: Sequence[_Bytes | None],
+    sign: _Buffer | None,
+    exponent: Sequence[_Buffer | int],
+    planes: Sequence[_Buffer | None],
+    mask: _Buffer | None,
 ) -> None: ...
+def merge_symbols(
+    dtype: str,
+    out: _Patterns,
+    sign: _Buffer | None,
+    symbols: _Buffer,
+    first: int,
+    planes: Sequence[_Buffer | None],
+    mask: _Buffer | None,
+) -> bool: ...
 def split_bfp(
     dtype: str,
     values: _Patterns,
@@ -75,8 +86,17 @@ def dequantize_int8(
     out: _Patterns,
     scopes: tuple[int, int, int],
     scales: npt.NDArray[np.float32],
-    codes: _Bytes,
-) -> None: ...
+    codes: _Buffer,
+    mask: _Buffer | None,
+) -> bool: ...
+def merge_int8(
+    dtype: str,
+    out: _Patterns,
+    scopes: tuple[int, int, int],
+    scales: npt.NDArray[np.float32],
+    planes: Sequence[_Buffer | None],
+    mask: _Buffer | None,
+) -> bool: ...
 def delta_lengths(base: _Patterns, values: _Patterns, out: _Bytes) -> None: ...
 def pack_delta(
     base: _Patterns, values: _Patterns, lengths: _Bytes, packed: Sequence[_Bytes]

@@ -50,6 +50,26 @@ int take_planes(Buffers& buffers, nb::handle planes, size_t n, int low, int high
     return items.size();
 }
 
+inline size_t count_ones(const uint8_t* plane, size_t bytes) {
+    CountBits job{bytes, plane, 0};
+    active().count_bits(job);
+    return job.count;
+}
+
+inline const uint8_t* take_mask(Buffers& buffers, nb::handle mask, size_t n) {
+    const uint8_t* data = buffers.bytes(mask, plane_size(n), false, "mask");
+    if (n % 8 && data[n / 8] >> n % 8) fail("mask", "has bits past the last element");
+    return data;
+}
+
+// Where a merge puts its elements into an output of n: the mask may be None. Returns how many they
+// are.
+inline size_t take_spread(Buffers& buffers, nb::handle mask, size_t n, Spread* to) {
+    if (mask.is_none()) return n;
+    *to = {take_mask(buffers, mask, n), n};
+    return count_ones(to->mask, plane_size(n));
+}
+
 inline Scopes take_scopes(const ScopeTuple& t, size_t n, size_t entries) {
     const auto [inner, count, first] = t;
     if (inner < 1 || count < 1 || first > UINT64_MAX - n) fail("scopes", "must be positive");

@@ -94,6 +94,14 @@ MC_INLINE u8v join_lanes(const uint8_t* const (&from)[2]) {
     return (u8v)_mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
 }
 
+MC_INLINE u32v running_sums(u32v v) {
+    __m256i x = (__m256i)v;
+    x = _mm256_add_epi32(x, _mm256_slli_si256(x, 4));
+    x = _mm256_add_epi32(x, _mm256_slli_si256(x, 8));
+    const __m256i low = _mm256_permute2x128_si256(x, x, 0x08);
+    return (u32v)_mm256_add_epi32(x, _mm256_shuffle_epi32(low, 0xFF));
+}
+
 constexpr bool kCountsOnes = true;
 MC_INLINE uint64_t ones(uint64_t word) { return _mm_popcnt_u64(word); }
 

@@ -119,6 +119,15 @@ MC_INLINE u8v join_lanes(const uint8_t* const (&from)[4]) {
     return (u8v)_mm512_inserti32x4(v, lane(from[3]), 3);
 }
 
+MC_INLINE u32v running_sums(u32v v) {
+    const __m512i zeros = _mm512_setzero_si512();
+    __m512i x = (__m512i)v;
+    x = _mm512_add_epi32(x, _mm512_alignr_epi32(x, zeros, 15));
+    x = _mm512_add_epi32(x, _mm512_alignr_epi32(x, zeros, 14));
+    x = _mm512_add_epi32(x, _mm512_alignr_epi32(x, zeros, 12));
+    return (u32v)_mm512_add_epi32(x, _mm512_alignr_epi32(x, zeros, 8));
+}
+
 constexpr bool kCountsOnes = true;
 MC_INLINE uint64_t ones(uint64_t word) { return _mm_popcnt_u64(word); }
 template <class F>

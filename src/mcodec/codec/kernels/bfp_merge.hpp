@@ -35,22 +35,28 @@ static void to_middle(uint32_t* tile) {
     }
 }
 
-// Products that are exact, or too large, in float32; rounded once into 16 bits.
+// Element i of a chunk: a product that is exact, or too large, in float32, rounded once into 16
+// bits.
+template <Dtype D>
+MC_INLINE void put_float(f32v product, u32v sign, uint8_t* out, size_t i) {
+    const f32v largest = f32v{} + static_cast<float>(Number<D>::largest);
+    const u32v bits = (u32v)least(product, largest) | sign;
+    if (D == Dtype::float16) {
+        store_half(out + 2 * i, (f32v)bits);
+    } else if (D == Dtype::bfloat16) {
+        store16(out + 2 * i, (bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+    } else {
+        store(out + 4 * i, (u8v)bits);
+    }
+}
+
 template <Dtype D, bool Uniform>
 static void scale_floats(const uint32_t* tile, float factor, const float* factors, uint8_t* out) {
-    const f32v largest = f32v{} + static_cast<float>(Number<D>::largest);
     for (size_t i = 0; i < kChunk; i += kW / 4) {
         const u32v x = (u32v)load(tile + i);
         const f32v scale = Uniform ? f32v{} + factor : (f32v)load(factors + i);
         const f32v product = __builtin_convertvector((i32v)(x & 0x7FFFFFFF), f32v) * scale;
-        const u32v bits = (u32v)least(product, largest) | (x & 0x80000000);
-        if (D == Dtype::float16) {
-            store_half(out + 2 * i, (f32v)bits);
-        } else if (D == Dtype::bfloat16) {
-            store16(out + 2 * i, (bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
-        } else {
-            store(out + 4 * i, (u8v)bits);
-        }
+        put_float<D>(product, x & 0x80000000, out, i);
     }
 }
 

@@ -60,15 +60,23 @@ void split_float(const std::string& dtype, nb::handle values, nb::handle sign, n
     run<const SplitFloat>(active().split_float, job);
 }
 
-void merge_float(const std::string& dtype, nb::handle out, nb::handle sign, nb::handle exponent,
-                 nb::handle planes) {
-    Buffers buffers;
-    MergeFloat job{};
+// What merge_float and merge_symbols have in common; `above` mantissa bits are no planes.
+void take_merge(Buffers& buffers, MergeFloat& job, const std::string& dtype, nb::handle out,
+                nb::handle sign, nb::handle planes, int above, nb::handle mask) {
     job.dtype = dtype_from(dtype);
     const View to = buffers.items(out, item_size(job.dtype), true, "out");
-    job.n = to.size;
+    job.n = take_spread(buffers, mask, to.size, &job.to);
     job.out = to.data;
     job.sign = take_sign(buffers, sign, job.n);
+    const int most = format_of(job.dtype).mantissa - above;
+    job.count = take_planes(buffers, planes, job.n, 0, most, job.planes);
+}
+
+void merge_float(const std::string& dtype, nb::handle out, nb::handle sign, nb::handle exponent,
+                 nb::handle planes, nb::handle mask) {
+    Buffers buffers;
+    MergeFloat job{};
+    take_merge(buffers, job, dtype, out, sign, planes, 0, mask);
     const Items parts(exponent, "exponent");
     const int wanted = job.dtype == Dtype::float64 ? 2 : 1;
     if (parts.size() != wanted) fail("exponent", "there must be " + std::to_string(wanted));
@@ -83,8 +91,20 @@ void merge_float(const std::string& dtype, nb::handle out, nb::handle sign, nb::
             job.exponent[place] = buffers.bytes(parts[i], job.n, false, "exponent");
         }
     }
-    job.count = take_planes(buffers, planes, job.n, 0, format_of(job.dtype).mantissa, job.planes);
     run<const MergeFloat>(active().merge_float, job);
+}
+
+bool merge_symbols(const std::string& dtype, nb::handle out, nb::handle sign, nb::handle symbols,
+                   int first, nb::handle planes, nb::handle mask) {
+    Buffers buffers;
+    MergeFloatSymbols job{};
+    if (dtype_from(dtype) == Dtype::float64) fail("dtype", "float64 has no symbols");
+    take_merge(buffers, job, dtype, out, sign, planes, 2, mask);
+    job.exponent[1] = buffers.bytes(symbols, job.n, false, "symbols");
+    if (first < 0 || first >= 1 << format_of(job.dtype).exponent) fail("first", "is no exponent");
+    job.first = static_cast<uint8_t>(first);
+    run<MergeFloatSymbols>(active().merge_symbols, job);
+    return job.valid;
 }
 
 void split_bfp(const std::string& dtype, nb::handle values, int bits, bool truncate,
@@ -187,7 +207,10 @@ nb::tuple targets() {
 NB_MODULE(_native, m) {
     using nb::arg;
     m.def("split_float", &mcodec::split_float);
-    m.def("merge_float", &mcodec::merge_float, arg(), arg(), arg().none(), arg(), arg());
+    m.def("merge_float", &mcodec::merge_float, arg(), arg(), arg().none(), arg(), arg(),
+          arg().none());
+    m.def("merge_symbols", &mcodec::merge_symbols, arg(), arg(), arg().none(), arg(), arg(), arg(),
+          arg().none());
     m.def("split_bfp", &mcodec::split_bfp, arg(), arg(), arg(), arg(), arg(), arg().none(),
           arg().none(), arg(), arg());
     m.def("merge_bfp", &mcodec::merge_bfp, arg(), arg(), arg(), arg(), arg(), arg().none(),

@@ -7,18 +7,6 @@
 namespace mcodec {
 namespace {
 
-size_t count_ones(const uint8_t* plane, size_t bytes) {
-    CountBits job{bytes, plane, 0};
-    active().count_bits(job);
-    return job.count;
-}
-
-const uint8_t* take_mask(Buffers& buffers, nb::handle mask, size_t n) {
-    const uint8_t* data = buffers.bytes(mask, plane_size(n), false, "mask");
-    if (n % 8 && data[n / 8] >> n % 8) fail("mask", "has bits past the last element");
-    return data;
-}
-
 size_t count_bits(nb::handle plane) {
     Buffers buffers;
     const View view = buffers.items(plane, 1, false, "plane");
@@ -108,6 +96,7 @@ void mask_elements(nb::handle mask, nb::handle base, nb::handle out, bool with_s
 int64_t gaps_to_plane(nb::handle high, nb::handle low, nb::handle out, size_t n) {
     Buffers buffers;
     GapsToPlane job{};
+    if (n > uint64_t{1} << 31) fail("n", "must be at most 2^31");
     const View in = buffers.items(high, 1, false, "high");
     job.n = n;
     job.bytes = in.size;
@@ -150,22 +139,31 @@ void quantize_int8(const std::string& dtype, nb::handle values, const ScopeTuple
     run<const Int8>(active().quantize_int8, job);
 }
 
-void dequantize_int8(const std::string& dtype, nb::handle out, const ScopeTuple& scopes,
-                     nb::handle scales, nb::handle codes) {
+// `codes` or `planes` is None.
+bool dequantize_int8(const std::string& dtype, nb::handle out, const ScopeTuple& scopes,
+                     nb::handle scales, nb::handle codes, nb::handle planes, nb::handle mask) {
     Buffers buffers;
     Int8 job{};
     job.dtype = dtype_from(dtype);
     const View to = buffers.items(out, item_size(job.dtype), true, "out");
-    job.n = to.size;
+    job.n = take_spread(buffers, mask, to.size, &job.to);
     job.out = to.data;
     job.scales = take_scales(buffers, scales, scopes, job.n, &job.scopes);
-    job.in = buffers.bytes(codes, job.n, false, "codes");
-    run<const Int8>(active().dequantize_int8, job);
+    if (codes.is_none()) {
+        const uint8_t* found[8];
+        take_planes(buffers, planes, job.n, 8, 8, found);
+        for (int i = 0; i < 8; ++i) job.planes[7 - i] = found[i];
+    } else {
+        job.in = buffers.bytes(codes, job.n, false, "codes");
+    }
+    run<Int8>(active().dequantize_int8, job);
+    return job.valid;
 }
 
 }  // namespace
 
 void bind_sparse(nb::module_& m) {
+    using nb::arg;
     m.def("count_bits", &count_bits);
     m.def("nonzero_plane", &nonzero_plane);
     m.def("gather_bits", &gather_bits);
@@ -175,7 +173,20 @@ void bind_sparse(nb::module_& m) {
     m.def("mask_elements", &mask_elements);
     m.def("gaps_to_plane", &gaps_to_plane);
     m.def("quantize_int8", &quantize_int8);
-    m.def("dequantize_int8", &dequantize_int8);
+    m.def(
+        "dequantize_int8",
+        [](const std::string& dtype, nb::handle out, const ScopeTuple& scopes, nb::handle scales,
+           nb::handle codes, nb::handle mask) {
+            return dequantize_int8(dtype, out, scopes, scales, codes, nb::none(), mask);
+        },
+        arg(), arg(), arg(), arg(), arg(), arg().none());
+    m.def(
+        "merge_int8",
+        [](const std::string& dtype, nb::handle out, const ScopeTuple& scopes, nb::handle scales,
+           nb::handle planes, nb::handle mask) {
+            return dequantize_int8(dtype, out, scopes, scales, nb::none(), planes, mask);
+        },
+        arg(), arg(), arg(), arg(), arg(), arg().none());
 }
 
 }  // namespace mcodec

@@ -11,6 +11,7 @@
 //   least, round_to_int          a < b ? a : b; to nearest, ties to even
 //   load8, load16, store16       bytes and 16-bit patterns to and from 32-bit elements
 //   load_half, store_half        float16 to and from float32, finite
+//   running_sums                 of 32-bit elements
 //   ones, kCountsOnes            counts the bits of a word; whether by one instruction
 //   with_bits(f)                 f(Bits{}), where Bits::spread and gather are pdep and pext
 //   kGroup<Size>                 how many elements expand and compress move by a mask
@@ -22,6 +23,7 @@
 #include "bits.hpp"
 #include "elements.hpp"
 #include "chunks.hpp"
+#include "spread.hpp"
 #include "floats.hpp"
 #include "symbols.hpp"
 #include "scalar.hpp"
@@ -37,12 +39,12 @@
 #include "residual.hpp"
 
 static constexpr Table table(const char* name) {
-    return {name,          split_float,     merge_float,     split_bfp,
-            merge_bfp,     planes_to_bytes, bytes_to_planes, scope_max,
-            error_stats,   count_bits,      nonzero_plane,   gather_bits,
-            spread_bits,   gather_elements, spread_elements, mask_elements,
-            gaps_to_plane, quantize_int8,   dequantize_int8, delta_lengths,
-            pack_delta,    merge_delta,     count_above,     max_exponent,
-            count_classes, split_classes,   merge_classes,   subtract_base,
-            add_residual};
+    return {name,          split_float,   merge_float,     merge_symbols,
+            split_bfp,     merge_bfp,     planes_to_bytes, bytes_to_planes,
+            scope_max,     error_stats,   count_bits,      nonzero_plane,
+            gather_bits,   spread_bits,   gather_elements, spread_elements,
+            mask_elements, gaps_to_plane, quantize_int8,   dequantize_int8,
+            delta_lengths, pack_delta,    merge_delta,     count_above,
+            max_exponent,  count_classes, split_classes,   merge_classes,
+            subtract_base, add_residual};
 }

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Bytes = npt.NDArray[np.uint8]
+    Buffer = Bytes | memoryview
     Patterns = npt.NDArray[np.unsignedinteger[Any]]
     Scopes = tuple[int, int, int]  # inner, count, first
 
@@ -26,6 +27,16 @@ def require(condition: bool, message: str) -> None:
     """Raise ValueError unless the condition holds."""
     if not condition:
         raise ValueError(message)
+
+
+def array_of(data: Buffer) -> Bytes:
+    """Return bytes to read as an array."""
+    return np.frombuffer(data, np.uint8) if isinstance(data, memoryview) else data
+
+
+def arrays_of(planes: Sequence[Buffer | None]) -> list[Bytes | None]:
+    """Return planes to read as arrays."""
+    return [None if plane is None else array_of(plane) for plane in planes]
 
 
 def check_format(dtype: str, values: Patterns, name: str) -> FloatFormat:
@@ -88,3 +99,11 @@ def check_mask(mask: Bytes, n: int) -> Bytes:
     check_size(mask, (n + 7) // 8, "mask")
     require(n % 8 == 0 or mask[-1] >> (n % 8) == 0, "mask: has bits past the last element")
     return mask
+
+
+def places_of(mask: Buffer | None, n: int) -> npt.NDArray[np.int64]:
+    """Return where a merge puts its elements in an output of n: all places if there is no mask."""
+    if mask is None:
+        return np.arange(n)
+    plane = check_mask(array_of(mask), n)
+    return np.flatnonzero(np.unpackbits(plane, count=n, bitorder="little"))

@@ -1,7 +1,8 @@
-// split_float, merge_float: the fields of IEEE numbers as they are.
+// split_float, merge_float, merge_symbols: the fields of IEEE numbers as they are.
 //
 // Mantissa planes travel through the networks in groups of eight. The sign is the highest bit of
-// the last group, which no mantissa fills; byte arithmetic moves it to its place.
+// the last group, which no mantissa fills; byte arithmetic moves it to its place. A symbol is an
+// exponent and two mantissa bits in a byte.
 
 template <Dtype D>
 struct Fields {
@@ -45,6 +46,29 @@ MC_INLINE void bytes_to_fields(const u8v* b, u8v* g, u8v& e, u8v& high) {
     }
 }
 
+// Symbols to exponents, and their mantissa bits to the group that has the first.
+template <Dtype D>
+struct Tops {
+    static constexpr int group = (format_of(D).mantissa - 1) / 8;
+    static constexpr uint8_t shift = (format_of(D).mantissa - 2) % 8;
+    u8v first, most;
+    u8v wrong{};
+
+    explicit Tops(const MergeFloatSymbols& job) : first(u8v{} + job.first) {
+        const int last = (1 << format_of(D).exponent) - 1 - job.first;
+        const uint8_t largest = static_cast<uint8_t>(last < 63 ? 4 * last + 3 : 255);
+        most = u8v{} + largest;
+    }
+
+    u8v exponent(u8v symbol, u8v* groups) {
+        wrong |= (u8v)(symbol > most);
+        groups[group] |= (symbol & 3) << shift;
+        return ((symbol >> 2) + first) & (u8v)(symbol != 0);
+    }
+
+    bool valid() const { return none(wrong); }
+};
+
 template <Dtype D>
 struct MergeFields : Fields<D> {
     // so many streams in and one out: without the reads of the output it is 1.1 to 1.8 times faster
@@ -55,8 +79,9 @@ struct MergeFields : Fields<D> {
     const uint8_t* exponent[F::parts];
     u8v fill[F::parts];
 
-    explicit MergeFields(const MergeFloat& job) {
-        for (int i = 0; i < job.count; ++i) planes[F::format.mantissa - 1 - i] = job.planes[i];
+    explicit MergeFields(const MergeFloat& job, int above = 0) {
+        const int top = F::format.mantissa - 1 - above;
+        for (int i = 0; i < job.count; ++i) planes[top - i] = job.planes[i];
         planes[F::sign] = job.sign;
         for (int k = 0; k < 8 * F::groups; ++k) used[k / 8] |= planes[k] != nullptr;
         for (int i = 0; i < F::parts; ++i) {
@@ -79,7 +104,9 @@ struct MergeFields : Fields<D> {
         return exponent[i] ? load_lanes(exponent[i] + at) : fill[i];
     }
 
-    void chunk(size_t, size_t from, size_t, uint8_t* out) const {
+    // low(i, g) gives the exponents' low bytes of elements from i on, and may change their groups.
+    template <class Low>
+    MC_FORCED void merge(size_t from, uint8_t* out, Low low) const {
         u8v groups[F::groups][8];
         for (int g = 0; g < F::groups; ++g) {
             if (used[g]) join_planes(planes + 8 * g, from / 8, groups[g]);
@@ -87,10 +114,27 @@ struct MergeFields : Fields<D> {
         for (size_t v = 0; v < 8; ++v) {
             u8v g[F::groups], b[8];
             for (int i = 0; i < F::groups; ++i) g[i] = used[i] ? groups[i][v] : u8v{};
-            const u8v low = part(F::parts - 1, from + 16 * v);
-            fields_to_bytes<D>(b, g, low, part(0, from + 16 * v));
+            const u8v exponents = low(from + 16 * v, g);
+            fields_to_bytes<D>(b, g, exponents, part(0, from + 16 * v));
             put_elements<F::size>(out, v, b);
         }
+    }
+
+    void chunk(size_t, size_t from, size_t, uint8_t* out) const {
+        merge(from, out, [&](size_t at, u8v*) { return part(F::parts - 1, at); });
+    }
+};
+
+template <Dtype D>
+struct MergeTops : MergeFields<D> {
+    Tops<D> tops;
+
+    explicit MergeTops(const MergeFloatSymbols& job) : MergeFields<D>(job, 2), tops(job) {}
+
+    void chunk(size_t, size_t from, size_t, uint8_t* out) {
+        this->merge(from, out, [&](size_t at, u8v* groups) {
+            return tops.exponent(load_lanes(this->exponent[0] + at), groups);
+        });
     }
 };
 
@@ -135,7 +179,14 @@ struct SplitFields : Fields<D> {
 template <Dtype D>
 static void merge_fields(const MergeFloat& job) {
     MergeFields<D> merge(job);
-    run_merge(merge, job.n, Fields<D>::size, job.out);
+    run_placed<Fields<D>::size>(merge, job.n, job.to, job.out);
+}
+
+template <Dtype D>
+static void merge_tops(MergeFloatSymbols& job) {
+    MergeTops<D> merge(job);
+    run_placed<Fields<D>::size>(merge, job.n, job.to, job.out);
+    job.valid = merge.tops.valid();
 }
 
 template <Dtype D>
@@ -150,6 +201,14 @@ static void merge_float(const MergeFloat& job) noexcept {
         case Dtype::bfloat16: return merge_fields<Dtype::bfloat16>(job);
         case Dtype::float32: return merge_fields<Dtype::float32>(job);
         case Dtype::float64: return merge_fields<Dtype::float64>(job);
+    }
+}
+
+static void merge_symbols(MergeFloatSymbols& job) noexcept {
+    switch (job.dtype) {
+        case Dtype::float16: return merge_tops<Dtype::float16>(job);
+        case Dtype::bfloat16: return merge_tops<Dtype::bfloat16>(job);
+        default: return merge_tops<Dtype::float32>(job);
     }
 }
 

@@ -26,52 +26,80 @@ struct LowBits {
     }
 };
 
-// Sets rising bits of a plane of zeros. A word is made in a register, and stored for each of its
-// bits: to read it back from memory would cost more than all the rest.
-struct RisingBits {
-    uint8_t* const out;
-    const size_t full;  // words of 8 bytes that lie in the plane whole
-    uint64_t word = 0, bits = 0;
-    uint64_t last = 0;  // what lies behind the whole words
+// Gaps to positions, a chunk of them at a time: as many at once as a vector has 32-bit elements,
+// and one alone where an escape or the end is near. Positions become bits when a chunk of them is
+// there, so that neither waits for the other. n is at most 2^31, and a chunk of gaps adds less than
+// 2^26.
+struct Gaps {
+    static constexpr size_t kGroup = kW / 4;
+    const uint8_t* high;
+    size_t bytes, at = 0;
+    int k;
+    uint64_t n, position = 0;  // the first that is free
+    LowBits low;
+    alignas(64) uint32_t ends[kChunk];  // positions, each plus one
 
-    void set(uint64_t position) {
-        const uint64_t next = position / 64;
-        bits = (next == word ? bits : 0) | uint64_t{1} << position % 64;
-        word = next;
-        if (next < full) {
-            put(out + 8 * next, 0, bits);
-        } else {
-            last = bits;
+    explicit Gaps(const GapsToPlane& job)
+        : high(job.high), bytes(job.bytes), k(job.k), n(job.n), low(job, job.count) {}
+
+    bool escapes() const {
+        uint64_t found = 0;
+        for (size_t i = 0; i < kGroup; i += 4) {
+            const uint64_t rest = ~uint64_t{get<uint32_t>(high + at + i, 0)};
+            found |= (rest - 0x0101010101010101) & ~rest & 0x8080808080808080;
         }
+        return found;
+    }
+
+    // Returns how many positions there are then.
+    size_t groups(size_t filled) {
+        u32v free = u32v{} + static_cast<uint32_t>(position);
+        while (at + kGroup <= bytes && filled + kGroup <= kChunk && !escapes()) {
+            u32v gaps = (load8(high + at) << k) + 1;
+            if (k) gaps += load8(low.chunk + filled);
+            const u32v sums = running_sums(gaps);
+            store(ends + filled, (u8v)(sums + free));
+            free += sums[kGroup - 1];
+            at += kGroup;
+            filled += kGroup;
+        }
+        position = free[0];
+        return filled;
+    }
+
+    // False if the position is too large. 2^8 * 255 a byte at most: no sum of bytes that fit in a
+    // memory comes near 2^64.
+    bool one(size_t filled) {
+        uint64_t sum = 0;
+        for (; high[at] == 255; ++at) sum += 255;
+        sum += high[at++];
+        position += (sum << k) + (k ? low.chunk[filled] : 0) + 1;
+        ends[filled] = static_cast<uint32_t>(position);
+        return position <= n;
+    }
+
+    // The last byte is no escape.
+    bool set(uint8_t* plane) {
+        for (size_t found = 0; at < bytes; found += kChunk) {
+            if (k) low.fill(found);
+            size_t filled = 0;
+            for (;;) {
+                filled = groups(filled);
+                if (position > n) return false;
+                if (filled == kChunk || at == bytes) break;
+                if (!one(filled++)) return false;
+            }
+            for (size_t i = 0; i < filled; ++i) {
+                const uint32_t place = ends[i] - 1;
+                plane[place / 8] |= static_cast<uint8_t>(1 << place % 8);
+            }
+        }
+        return true;
     }
 };
 
-// 2^8 * 255 a byte at most: no position of bytes that fit in a memory comes near 2^64.
 static void gaps_to_plane(GapsToPlane& job) noexcept {
-    // Stores of bytes may change anything that is not a local, as far as the compiler knows.
-    const uint8_t* const high = job.high;
-    const size_t count = job.bytes;
-    const uint64_t n = job.n;
-    const int k = job.k;
-    const size_t bytes = (n + 7) / 8;
-    memset(job.out, 0, bytes);
-    LowBits low(job, job.count);
-    RisingBits plane{job.out, bytes / 8};
-    uint64_t position = 0, sum = 0;
-    size_t found = 0;
-    bool valid = count == 0 || high[count - 1] != 255;
-    for (size_t i = 0; valid && i < count; ++i) {
-        sum += high[i];
-        if (high[i] == 255) continue;
-        const size_t place = found % kChunk;
-        if (k && place == 0) low.fill(found);
-        position += (sum << k) + (k ? low.chunk[place] : 0);
-        valid = position < n;
-        if (valid) plane.set(position);
-        ++position;
-        ++found;
-        sum = 0;
-    }
-    job.valid = valid;
-    memcpy(job.out + bytes / 8 * 8, &plane.last, bytes % 8);
+    memset(job.out, 0, (job.n + 7) / 8);
+    Gaps gaps(job);
+    job.valid = job.bytes == 0 || (job.high[job.bytes - 1] != 255 && gaps.set(job.out));
 }

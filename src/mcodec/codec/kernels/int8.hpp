@@ -2,11 +2,15 @@
 
 MC_INLINE float scale_of(const Int8& job, uint64_t scope) { return get<float>(job.scales, scope); }
 
-// Codes to integers with the sign in bit 31, as `scale_floats` and `scale_doubles` take them.
-MC_INLINE void widen_codes(const uint8_t* codes, uint32_t* tile) {
+// One chunk of codes to numbers, in float32 but for float64: see scaling.hpp of block floating
+// point, whose products these are.
+template <Dtype D, bool Uniform>
+MC_INLINE void scale_codes(const uint8_t* codes, float factor, const float* factors, uint8_t* out) {
     for (size_t i = 0; i < kChunk; i += kW / 4) {
         const u32v code = load8(codes + i);
-        store(tile + i, (u8v)((code & 0x7F) | (code & 0x80) << 24));
+        const f32v scale = Uniform ? f32v{} + factor : (f32v)load(factors + i);
+        const f32v product = __builtin_convertvector((i32v)(code & 0x7F), f32v) * scale;
+        put_float<D>(product, (code & 0x80) << 24, out, i);
     }
 }
 
@@ -15,18 +19,25 @@ struct Dequantize {
     static constexpr bool kStream = false;
     const Int8& job;
     const uint8_t* codes;
+    const uint8_t* planes[8];
     bool uniform;
     float scale;
+    u8v wrong{};
 
     explicit Dequantize(const Int8& of)
         : job(of),
           codes(of.in),
           uniform(one_scope(of.scopes, of.n)),
-          scale(of.n ? scale_of(of, of.scopes.first / of.scopes.inner % of.scopes.count) : 0.0f) {}
+          scale(of.n ? scale_of(of, of.scopes.first / of.scopes.inner % of.scopes.count) : 0.0f) {
+        memcpy(planes, of.planes, sizeof planes);
+    }
 
     template <class Visit>
     void inputs(Visit visit) {
-        visit(codes, kChunk);
+        if (codes) return visit(codes, kChunk);
+        for (const uint8_t*& plane : planes) {
+            if (plane) visit(plane, kW);
+        }
     }
 
     template <class T>
@@ -35,28 +46,48 @@ struct Dequantize {
                      [&](uint64_t scope) { return static_cast<T>(scale_of(job, scope)); });
     }
 
-    void chunk(size_t at, size_t from, size_t count, uint8_t* out) const {
-        alignas(64) uint32_t tile[kChunk];
-        widen_codes(codes + from, tile);
+    void check(u8v bytes) { wrong |= (u8v)(bytes == 0x80); }
+
+    // The codes of a chunk, where they are or joined in `bytes`.
+    const uint8_t* join(size_t from, uint8_t* bytes) {
+        if (codes) {
+            for (size_t i = 0; i < kChunk; i += kW) check(load(codes + from + i));
+            return codes + from;
+        }
+        u8v joined[8];
+        join_planes(planes, from / 8, joined);
+        for (size_t v = 0; v < 8; ++v) {
+            check(joined[v]);
+            store_lanes(bytes + 16 * v, joined[v]);
+        }
+        return bytes;
+    }
+
+    void chunk(size_t at, size_t from, size_t count, uint8_t* out) {
+        alignas(64) uint8_t bytes[kChunk];
+        const uint8_t* in = join(from, bytes);
         if constexpr (D == Dtype::float64) {
+            alignas(64) uint32_t tile[kChunk];
+            for (size_t i = 0; i < kChunk; ++i) tile[i] = (in[i] & 0x7Fu) | (in[i] & 0x80u) << 24;
             alignas(64) double scales[kChunk], one[kChunk];
             fill(at, count, scales);
             for (double& factor : one) factor = 1.0;
             scale_doubles<D>(tile, true, scales, one, out);
         } else if (uniform) {
-            scale_floats<D, true>(tile, scale, nullptr, out);
+            scale_codes<D, true>(in, scale, nullptr, out);
         } else {
             alignas(64) float scales[kChunk];
             fill(at, count, scales);
-            scale_floats<D, false>(tile, 0.0f, scales, out);
+            scale_codes<D, false>(in, 0.0f, scales, out);
         }
     }
 };
 
 template <Dtype D>
-static void dequantize(const Int8& job) {
+static void dequantize(Int8& job) {
     Dequantize<D> merge(job);
-    run_merge(merge, job.n, sizeof(typename Number<D>::pattern), job.out);
+    run_placed<sizeof(typename Number<D>::pattern)>(merge, job.n, job.to, job.out);
+    job.valid = none(merge.wrong);
 }
 
 // The quotients are float64's, and no product with an inverse. Plain loops, which compilers turn
@@ -92,7 +123,7 @@ static void quantize_int8(const Int8& job) noexcept {
     }
 }
 
-static void dequantize_int8(const Int8& job) noexcept {
+static void dequantize_int8(Int8& job) noexcept {
     switch (job.dtype) {
         case Dtype::float16: return dequantize<Dtype::float16>(job);
         case Dtype::bfloat16: return dequantize<Dtype::bfloat16>(job);

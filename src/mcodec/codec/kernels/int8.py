@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 from mcodec.codec.kernels.switch import impl
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     import numpy.typing as npt
 
     from mcodec.codec.kernels.scopes import Scopes
 
     Bytes = npt.NDArray[np.uint8]
+    Buffer = Bytes | memoryview  # of bytes: to read alone
     Patterns = npt.NDArray[np.unsignedinteger[Any]]
     Scales = npt.NDArray[np.float32]
 
@@ -38,8 +41,13 @@ def quantize_int8(dtype: str, values: Patterns, scopes: Scopes, scales: Scales, 
 
 
 def dequantize_int8(
-    dtype: str, out: Patterns, scopes: Scopes, scales: Scales, codes: Bytes
-) -> None:
+    dtype: str,
+    out: Patterns,
+    scopes: Scopes,
+    scales: Scales,
+    codes: Buffer,
+    mask: Buffer | None = None,
+) -> bool:
     """Decode codes: fl32(float32(magnitude) s) with their sign, rounded once more into the dtype.
 
     What would become infinite in either becomes the largest finite number. Code 0 is +0.0. (Code
@@ -52,6 +60,25 @@ def dequantize_int8(
     out
         Written: patterns, shape (n,).
     codes
-        Shape (n,).
+        Shape (n,), or as many as the mask has ones; scopes are those of the codes.
+    mask
+        As in `mcodec.codec.kernels.merge_float`.
+
+    Returns
+    -------
+    bool
+        Whether no code is 128.
     """
-    impl().dequantize_int8(dtype, out, scopes.flat, scales, codes)
+    return bool(impl().dequantize_int8(dtype, out, scopes.flat, scales, codes, mask))
+
+
+def merge_int8(
+    dtype: str,
+    out: Patterns,
+    scopes: Scopes,
+    scales: Scales,
+    planes: Sequence[Buffer | None],
+    mask: Buffer | None = None,
+) -> bool:
+    """Decode codes that are eight planes, from the top down: see `dequantize_int8`."""
+    return bool(impl().merge_int8(dtype, out, scopes.flat, scales, planes, mask))

@@ -14,23 +14,10 @@
 
 #include <type_traits>
 
+#include "delta_jobs.hpp"
+#include "dtypes.hpp"
+
 namespace mcodec {
-
-enum class Dtype : uint8_t { float16, bfloat16, float32, float64 };
-
-struct Format {
-    int width, exponent, mantissa;  // in bits
-};
-
-constexpr Format format_of(Dtype dtype) {
-    switch (dtype) {
-        case Dtype::float16: return {16, 5, 10};
-        case Dtype::bfloat16: return {16, 8, 7};
-        case Dtype::float32: return {32, 8, 23};
-        case Dtype::float64: break;
-    }
-    return {64, 11, 52};
-}
 
 constexpr int kMaxMantissa = 52;
 constexpr int kMaxBits = 24;
@@ -49,6 +36,13 @@ struct Scale {
     float step;
 };
 
+// Where a merge puts its elements: one after another where the mask is null, else where a plane of
+// n elements has its ones, with zeros elsewhere.
+struct Spread {
+    const uint8_t* mask;
+    size_t n;
+};
+
 struct SplitFloat {
     Dtype dtype;
     size_t n;
@@ -64,11 +58,19 @@ struct MergeFloat {
     Dtype dtype;
     size_t n;
     uint8_t* out;
+    Spread to;
     const uint8_t* sign;
     const uint8_t* exponent[2];
     uint8_t fill[2];
     int count;
     const uint8_t* planes[kMaxMantissa];
+};
+
+// exponent[1] has symbols: 0, or 4 (exponent - first) + the first two mantissa bits; `planes` begin
+// with the third. Not for float64.
+struct MergeFloatSymbols : MergeFloat {
+    uint8_t first;
+    bool valid;  // written: no exponent is wider than its field
 };
 
 struct SplitBfp {
@@ -161,7 +163,7 @@ struct MaskElements {
     uint8_t* out;
 };
 
-// `count` is the number of bytes of `high` other than 255.
+// `count` is the number of bytes of `high` other than 255; n is at most 2^31.
 struct GapsToPlane {
     size_t n, bytes, count;
     const uint8_t* high;
@@ -171,95 +173,25 @@ struct GapsToPlane {
     bool valid;  // written
 };
 
-// Scales are positive normal float32s. `in` and `out` are values and codes, or the other way round.
+// Scales are positive normal float32s. `in` and `out` are values and codes, or the other way round;
+// codes may also come as planes, by bit, where `in` is null.
 struct Int8 {
     Dtype dtype;
     size_t n;
     Scopes scopes;
     const uint8_t* scales;
     const uint8_t* in;
+    const uint8_t* planes[8];
     uint8_t* out;
-};
-
-constexpr int kMaxWidth = 64;
-constexpr int kMaxClasses = 16;
-
-// Differences of patterns of `size` bytes, 2, 4 or 8; lengths are 0 to 8 size.
-struct DeltaLengths {
-    size_t n, size;
-    const uint8_t* base;
-    const uint8_t* values;
-    uint8_t* out;
-};
-
-// 8 size arrays: low.k from the top down, and the signs. They have the sizes that `lengths` say.
-struct PackDelta {
-    size_t n, size;
-    const uint8_t* base;
-    const uint8_t* values;
-    const uint8_t* lengths;
-    uint8_t* packed[kMaxWidth];
-};
-
-struct MergeDelta {
-    size_t n, size;
-    const uint8_t* base;
-    const uint8_t* lengths;
-    const uint8_t* packed[kMaxWidth];
-    size_t bytes[kMaxWidth];  // of the packed
-    uint8_t* out;
-    bool valid;  // written: the sizes are those that the lengths say
-};
-
-struct CountAbove {
-    size_t n;
-    const uint8_t* lengths;
-    int most;             // of `above` that matter, 0 to 256
-    uint64_t above[256];  // written
-};
-
-struct MaxExponent {
-    Dtype dtype;
-    size_t n;
-    const uint8_t* base;
-    int exponent;  // written
-};
-
-// Lengths and streams are each the other's input or output, and both absent where one counts.
-struct Classes {
-    Dtype dtype;
-    size_t n;
-    const uint8_t* base;
-    int emax, count;  // a field, and how many classes
-    uint8_t* lengths;
-    uint8_t* streams[kMaxClasses];
-    size_t sizes[kMaxClasses];
-    uint64_t counts[kMaxClasses];  // written by count_classes
-    bool valid;                    // written by the others: the sizes are those of the classes
-};
-
-// dtype is not float64. `out` has float64s, NaN where a number is not finite.
-struct SubtractBase {
-    Dtype dtype;
-    size_t n;
-    const uint8_t* base;
-    const uint8_t* values;
-    uint8_t* out;
-};
-
-// dtype is not float64, the base is finite. `residual` has finite float32s.
-struct AddResidual {
-    Dtype dtype;
-    size_t n;
-    const uint8_t* base;
-    const uint8_t* residual;
-    uint8_t* out;
+    Spread to;   // of dequantize_int8 alone
+    bool valid;  // written by it: no code is 128
 };
 
 struct Table {
     const char* name;
     void (*split_float)(const SplitFloat&) noexcept;
     void (*merge_float)(const MergeFloat&) noexcept;
+    void (*merge_symbols)(MergeFloatSymbols&) noexcept;
     void (*split_bfp)(const SplitBfp&) noexcept;
     void (*merge_bfp)(const MergeBfp&) noexcept;
     void (*planes_to_bytes)(const PlanesToBytes&) noexcept;
@@ -275,7 +207,7 @@ struct Table {
     void (*mask_elements)(const MaskElements&) noexcept;
     void (*gaps_to_plane)(GapsToPlane&) noexcept;
     void (*quantize_int8)(const Int8&) noexcept;
-    void (*dequantize_int8)(const Int8&) noexcept;
+    void (*dequantize_int8)(Int8&) noexcept;
     void (*delta_lengths)(const DeltaLengths&) noexcept;
     void (*pack_delta)(const PackDelta&) noexcept;
     void (*merge_delta)(MergeDelta&) noexcept;

@@ -3,7 +3,8 @@
 // Included by each target inside its anonymous namespace, after kW: so every function here has
 // internal linkage, and the copy made with one target's instructions can serve no other target.
 
-#define MC_INLINE static inline __attribute__((always_inline))
+#define MC_FORCED inline __attribute__((always_inline))  // of members
+#define MC_INLINE static MC_FORCED
 
 typedef uint8_t u8v __attribute__((vector_size(kW)));
 typedef uint16_t u16v __attribute__((vector_size(kW)));
@@ -17,6 +18,14 @@ typedef u8v u8v_any __attribute__((aligned(1), may_alias));
 
 MC_INLINE u8v load(const void* p) { return *static_cast<const u8v_any*>(p); }
 MC_INLINE void store(void* p, u8v v) { *static_cast<u8v_any*>(p) = v; }
+
+// Whether no bit is set.
+MC_INLINE bool none(u8v v) {
+    const u64v words = (u64v)v;
+    uint64_t any = 0;
+    for (size_t i = 0; i < kW / 8; ++i) any |= words[i];
+    return any == 0;
+}
 
 template <class T>
 MC_INLINE T get(const uint8_t* p, size_t i) {

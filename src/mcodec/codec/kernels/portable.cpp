@@ -102,6 +102,11 @@ MC_INLINE void store_half(uint8_t* p, f32v v) {
     store16(p, magnitude | ((u32v)v >> 16 & 0x8000));
 }
 
+MC_INLINE u32v running_sums(u32v v) {
+    v += __builtin_shufflevector(u32v{}, v, 3, 4, 5, 6);
+    return v + __builtin_shufflevector(u32v{}, v, 2, 3, 4, 5);
+}
+
 constexpr bool kCountsOnes = false;
 MC_INLINE uint64_t ones(uint64_t word) {
     word -= word >> 1 & 0x5555555555555555;

@@ -97,24 +97,6 @@ static void spread_words(const MaskedBits& job) {
 
 // --- elements, 64 at a time ---
 
-// How much expand and compress may read or write of a packed array at a time.
-constexpr size_t kReach = 64;
-
-template <size_t Size>
-MC_INLINE const uint8_t* expand64(uint64_t chosen, const uint8_t* in, uint8_t* out) {
-    if (!chosen) {
-        memset(out, 0, 64 * Size);
-        return in;
-    }
-#pragma GCC unroll 8
-    for (size_t i = 0; i < 64; i += kGroup<Size>) {
-        const uint64_t group = chosen >> i & low_bits(kGroup<Size>);
-        expand<Size>(group, in, out + i * Size);
-        in += ones(group) * Size;
-    }
-    return in;
-}
-
 template <size_t Size>
 MC_INLINE uint8_t* compress64(uint64_t chosen, const uint8_t* in, uint8_t* out) {
     if (!chosen) return out;
@@ -133,8 +115,14 @@ static void spread(const MaskedElements& job) {
     const uint8_t* in = job.in;
     const uint8_t* const end = in + job.count * Size;
     size_t at = 0;
-    for (; at + 64 <= job.n && static_cast<size_t>(end - in) >= most; at += 64) {
+    while (at + 64 <= job.n && static_cast<size_t>(end - in) >= most) {
+        if (empty_ahead(job.mask, at, job.n)) {
+            memset(job.out + at * Size, 0, kEmpty * Size);
+            at += kEmpty;
+            continue;
+        }
         in = expand64<Size>(get<uint64_t>(job.mask + at / 8, 0), in, job.out + at * Size);
+        at += 64;
     }
     // the last elements, which one may read past
     uint8_t pad[most + kReach], last[64 * Size];
@@ -175,17 +163,6 @@ static void gather_bits(const MaskedBits& job) noexcept {
 }
 static void spread_bits(const MaskedBits& job) noexcept {
     with_bits([&](auto bits) { spread_words<decltype(bits)>(job); });
-}
-
-// Calls f with the size of an element as a constant.
-template <class F>
-MC_INLINE void with_size(size_t size, F f) {
-    switch (size) {
-        case 1: return f(std::integral_constant<size_t, 1>{});
-        case 2: return f(std::integral_constant<size_t, 2>{});
-        case 4: return f(std::integral_constant<size_t, 4>{});
-        default: return f(std::integral_constant<size_t, 8>{});
-    }
 }
 
 static void nonzero_plane(const NonzeroPlane& job) noexcept {

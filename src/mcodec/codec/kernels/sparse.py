@@ -134,7 +134,7 @@ def gaps_to_plane(high: Bytes, low: Sequence[Bytes | None], out: Bytes, n: int) 
     out
         Written: a plane, shape (L,).
     n
-        Elements of the mask.
+        Elements of the mask, at most 2^31.
 
     Returns
     -------

@@ -20,12 +20,13 @@ from mcodec.codec.kernels.reference.floats import (
     error_stats,
     merge_bfp,
     merge_float,
+    merge_symbols,
     planes_to_bytes,
     scope_max,
     split_bfp,
     split_float,
 )
-from mcodec.codec.kernels.reference.int8 import dequantize_int8, quantize_int8
+from mcodec.codec.kernels.reference.int8 import dequantize_int8, merge_int8, quantize_int8
 from mcodec.codec.kernels.reference.residual import add_residual, subtract_base
 from mcodec.codec.kernels.reference.sparse import (
     count_bits,
@@ -57,6 +58,8 @@ __all__ = [
     "merge_classes",
     "merge_delta",
     "merge_float",
+    "merge_int8",
+    "merge_symbols",
     "nonzero_plane",
     "pack_delta",
     "planes_to_bytes",

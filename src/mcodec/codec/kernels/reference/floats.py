@@ -10,12 +10,15 @@ from mcodec.codec.kernels.checks import (
     FLOAT32_MAX,
     MAX_BITS,
     MIN_NORMAL,
+    array_of,
+    arrays_of,
     check_bfp,
     check_format,
     check_parts,
     check_planes,
     check_scopes,
     check_size,
+    places_of,
     require,
 )
 from mcodec.types import FLOATS, FloatFormat
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Bytes = npt.NDArray[np.uint8]
+    Buffer = Bytes | memoryview
     Patterns = npt.NDArray[np.unsignedinteger[Any]]
     Exponents = npt.NDArray[np.int16]
     Wide = npt.NDArray[np.uint64]
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     Scopes = tuple[int, int, int]  # inner, count, first
 
 ZERO_SCOPE: Final = -32768
+_TOP: Final = 2  # mantissa bits in a symbol
 _LARGEST: Final = {"float16": 0x7BFF, "bfloat16": 0x7F7F, "float32": 0x7F7FFFFF}
 
 
@@ -79,28 +84,68 @@ def split_float(
 def merge_float(
     dtype: str,
     out: Patterns,
-    sign: Bytes | None,
-    exponent: Sequence[Bytes | int],
-    planes: Sequence[Bytes | None],
+    sign: Buffer | None,
+    exponent: Sequence[Buffer | int],
+    planes: Sequence[Buffer | None],
+    mask: Buffer | None = None,
 ) -> None:
     """See `mcodec.codec.kernels.merge_float`."""
     fmt = check_format(dtype, out, "out")
-    n = out.size
-    check_planes([sign], n, 1, 1)
-    check_planes(planes, n, 0, fmt.mantissa)
+    places = places_of(mask, out.size)
     check_parts(fmt, exponent)
-    field = np.zeros(n, np.uint64)
+    field = np.zeros(places.size, np.uint64)
     for part in exponent:
         if isinstance(part, int):
             require(0 <= part <= 255, "exponent: a fill must be 0 to 255")
             field = (field << np.uint64(8)) | np.uint64(part)
         else:
-            check_size(part, n, "exponent")
-            field = (field << np.uint64(8)) | part
+            found = array_of(part)
+            check_size(found, places.size, "exponent")
+            field = (field << np.uint64(8)) | found
     field &= np.uint64((1 << fmt.exponent) - 1)
-    mantissa = _join(planes, n) << np.uint64(fmt.mantissa - len(planes))
-    signs = _unpack(sign, n) << np.uint64(fmt.width - 1)
-    out[:] = signs | (field << np.uint64(fmt.mantissa)) | mantissa
+    _put_fields(fmt, out, places, sign, field, planes, fmt.mantissa)
+
+
+def merge_symbols(
+    dtype: str,
+    out: Patterns,
+    sign: Buffer | None,
+    symbols: Buffer,
+    first: int,
+    planes: Sequence[Buffer | None],
+    mask: Buffer | None = None,
+) -> bool:
+    """See `mcodec.codec.kernels.merge_symbols`."""
+    fmt = check_format(dtype, out, "out")
+    require(dtype != "float64", "dtype: float64 has no symbols")
+    require(0 <= first < 1 << fmt.exponent, "first: is no exponent")
+    places = places_of(mask, out.size)
+    found = array_of(symbols)
+    check_size(found, places.size, "symbols")
+    top = np.where(found, found.astype(np.uint64) + np.uint64(first << _TOP), np.uint64(0))
+    valid = not (top >> np.uint64(fmt.exponent + _TOP)).any()
+    top &= np.uint64((1 << fmt.exponent + _TOP) - 1)
+    _put_fields(fmt, out, places, sign, top, planes, fmt.mantissa - _TOP)
+    return valid
+
+
+def _put_fields(
+    fmt: FloatFormat,
+    out: Patterns,
+    places: npt.NDArray[np.int64],
+    sign: Buffer | None,
+    top: Wide,
+    planes: Sequence[Buffer | None],
+    low: int,
+) -> None:
+    """Write numbers to their places: the bits above the `low` lowest, and planes below them."""
+    n = places.size
+    (signs,), below = arrays_of([sign]), arrays_of(planes)
+    check_planes([signs], n, 1, 1)
+    check_planes(below, n, 0, low)
+    mantissa = _join(below, n) << np.uint64(low - len(below))
+    out[:] = 0
+    out[places] = _unpack(signs, n) << np.uint64(fmt.width - 1) | top << np.uint64(low) | mantissa
 
 
 # --- block floating point ---

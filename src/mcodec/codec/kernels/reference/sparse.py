@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from mcodec.codec.kernels.checks import check_elements, check_mask, check_planes, check_size
+from mcodec.codec.kernels.checks import (
+    check_elements,
+    check_mask,
+    check_planes,
+    check_size,
+    require,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,6 +96,7 @@ def mask_elements(mask: Bytes, base: Patterns, out: Patterns, signed: bool) -> N
 
 def gaps_to_plane(high: Bytes, low: Sequence[Bytes | None], out: Bytes, n: int) -> int:
     """See `mcodec.codec.kernels.gaps_to_plane`."""
+    require(n <= 1 << 31, "n: must be at most 2^31")
     ends = np.flatnonzero(high != _ESCAPE)
     check_planes(low, ends.size, 0, 8)
     check_size(out, (n + 7) // 8, "out")
