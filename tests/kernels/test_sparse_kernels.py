@@ -235,6 +235,7 @@ MISUSE: Final[dict[str, tuple[str, Callable[[], object]]]] = {
     "low": ("planes", lambda: kernels.gaps_to_plane(BITS, [zeros(2)], zeros(1), 8)),
     "nine": ("planes", lambda: kernels.gaps_to_plane(BITS, [zeros(1)] * 9, zeros(1), 8)),
     "gaps out": ("out", lambda: kernels.gaps_to_plane(BITS, [], zeros(1), 9)),
+    "many elements": ("n", lambda: kernels.gaps_to_plane(BITS, [], zeros(1), 1 << 32)),
     "k": ("k", lambda: kernels.plane_to_gaps(BITS, 8, 9)),
 }
 

@@ -64,10 +64,10 @@ def decode(stream: CodedStream) -> memoryview | Fill:
     FormatError
         ``chunk_corrupt``: its frame breaks the rules.
     """
+    if stream.coder == RAW:  # most are
+        return memoryview(stream.data)
     if stream.coder == FILL:
         return Fill(stream.fill, stream.raw)
-    if stream.coder == RAW:
-        return memoryview(stream.data)
     try:
         return memoryview(frames.decompress(stream.data, stream.raw))
     except frames.FrameError as error:

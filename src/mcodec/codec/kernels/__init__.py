@@ -178,7 +178,7 @@ def merge_symbols(
         A byte a number: 0 for an exponent and mantissa bits of zero; else the exponent less
         ``first``, times four, plus the first two mantissa bits.
     first
-        An exponent of the dtype.
+        An even exponent of the dtype; 0 for float16.
     planes
         As in `merge_float`, from the third mantissa bit on.
 

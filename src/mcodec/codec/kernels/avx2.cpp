@@ -53,6 +53,14 @@ MC_INLINE void store_lanes(uint8_t* p, u8v v) {
     _mm_storeu_si128(at + 8, _mm256_extracti128_si256((__m256i)v, 1));
 }
 
+// Lanes of 32-bit elements, 128 of them apart: half stores are cheaper than moves between lanes.
+constexpr bool kStoresLanes = true;
+MC_INLINE void store_lanes32(uint8_t* p, u8v v) {
+    __m128i* at = reinterpret_cast<__m128i*>(p);
+    _mm_storeu_si128(at, _mm256_castsi256_si128((__m256i)v));
+    _mm_storeu_si128(at + 32, _mm256_extracti128_si256((__m256i)v, 1));
+}
+
 MC_INLINE u8v load_words(const uint8_t* p) { return load(p); }
 MC_INLINE void store_words(uint8_t* p, u8v v) { store(p, v); }
 

@@ -64,6 +64,9 @@ MC_INLINE void store_lanes(uint8_t* p, u8v v) {
     _mm_storeu_si128(at + 24, _mm512_extracti32x4_epi32((__m512i)v, 3));
 }
 
+constexpr bool kStoresLanes = false;
+MC_INLINE void store_lanes32(uint8_t* p, u8v v) { store(p, v); }
+
 // Words of two chunks of 16 elements, which lie 128 elements apart.
 MC_INLINE u8v load_words(const uint8_t* p) {
     const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));

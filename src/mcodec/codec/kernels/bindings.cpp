@@ -98,10 +98,11 @@ bool merge_symbols(const std::string& dtype, nb::handle out, nb::handle sign, nb
                    int first, nb::handle planes, nb::handle mask) {
     Buffers buffers;
     MergeFloatSymbols job{};
-    if (dtype_from(dtype) == Dtype::float64) fail("dtype", "float64 has no symbols");
+    if (dtype == "float64") fail("dtype", "float64 has no symbols");
     take_merge(buffers, job, dtype, out, sign, planes, 2, mask);
     job.exponent[1] = buffers.bytes(symbols, job.n, false, "symbols");
-    if (first < 0 || first >= 1 << format_of(job.dtype).exponent) fail("first", "is no exponent");
+    const int end = job.dtype == Dtype::float16 ? 1 : 1 << format_of(job.dtype).exponent;
+    if (first < 0 || first >= end || first % 2) fail("first", "must be an even exponent");
     job.first = static_cast<uint8_t>(first);
     run<MergeFloatSymbols>(active().merge_symbols, job);
     return job.valid;

@@ -1,6 +1,7 @@
 // Masks, gaps and int8 for Python.
 #include "arguments.hpp"
 
+#include <algorithm>
 #include <cfloat>
 #include <cstring>
 
@@ -101,7 +102,7 @@ int64_t gaps_to_plane(nb::handle high, nb::handle low, nb::handle out, size_t n)
     job.n = n;
     job.bytes = in.size;
     job.high = in.data;
-    for (size_t i = 0; i < in.size; ++i) job.count += in.data[i] != 255;
+    job.count = in.size - static_cast<size_t>(std::count(in.data, in.data + in.size, 255));
     job.k = take_planes(buffers, low, job.count, 0, 8, job.low);
     job.out = buffers.bytes(out, plane_size(n), true, "out");
     run<GapsToPlane>(active().gaps_to_plane, job);

@@ -7,6 +7,8 @@
 //   spread32, gather32           order the bytes of 4 kW elements so that zips by lanes leave them
 //   spread64, gather64           in order, for 32-bit and for wider or narrower steps; and back
 //   load_lanes, store_lanes      16 bytes a lane, lanes 128 elements apart
+//   store_lanes32                4 elements of 32 bits a lane, lanes 128 elements apart; used if
+//   kStoresLanes                 is true, else lanes are put in order first
 //   load_words, store_words      16-bit elements, pieces of 16 elements 128 elements apart
 //   least, round_to_int          a < b ? a : b; to nearest, ties to even
 //   load8, load16, store16       bytes and 16-bit patterns to and from 32-bit elements

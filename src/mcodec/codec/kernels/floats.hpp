@@ -46,29 +46,6 @@ MC_INLINE void bytes_to_fields(const u8v* b, u8v* g, u8v& e, u8v& high) {
     }
 }
 
-// Symbols to exponents, and their mantissa bits to the group that has the first.
-template <Dtype D>
-struct Tops {
-    static constexpr int group = (format_of(D).mantissa - 1) / 8;
-    static constexpr uint8_t shift = (format_of(D).mantissa - 2) % 8;
-    u8v first, most;
-    u8v wrong{};
-
-    explicit Tops(const MergeFloatSymbols& job) : first(u8v{} + job.first) {
-        const int last = (1 << format_of(D).exponent) - 1 - job.first;
-        const uint8_t largest = static_cast<uint8_t>(last < 63 ? 4 * last + 3 : 255);
-        most = u8v{} + largest;
-    }
-
-    u8v exponent(u8v symbol, u8v* groups) {
-        wrong |= (u8v)(symbol > most);
-        groups[group] |= (symbol & 3) << shift;
-        return ((symbol >> 2) + first) & (u8v)(symbol != 0);
-    }
-
-    bool valid() const { return none(wrong); }
-};
-
 template <Dtype D>
 struct MergeFields : Fields<D> {
     // so many streams in and one out: without the reads of the output it is 1.1 to 1.8 times faster
@@ -104,9 +81,9 @@ struct MergeFields : Fields<D> {
         return exponent[i] ? load_lanes(exponent[i] + at) : fill[i];
     }
 
-    // low(i, g) gives the exponents' low bytes of elements from i on, and may change their groups.
-    template <class Low>
-    MC_FORCED void merge(size_t from, uint8_t* out, Low low) const {
+    // put(i, g, b) makes the bytes of the elements from i on of their groups.
+    template <class Put>
+    MC_FORCED void merge(size_t from, uint8_t* out, Put put) const {
         u8v groups[F::groups][8];
         for (int g = 0; g < F::groups; ++g) {
             if (used[g]) join_planes(planes + 8 * g, from / 8, groups[g]);
@@ -114,27 +91,51 @@ struct MergeFields : Fields<D> {
         for (size_t v = 0; v < 8; ++v) {
             u8v g[F::groups], b[8];
             for (int i = 0; i < F::groups; ++i) g[i] = used[i] ? groups[i][v] : u8v{};
-            const u8v exponents = low(from + 16 * v, g);
-            fields_to_bytes<D>(b, g, exponents, part(0, from + 16 * v));
+            put(from + 16 * v, g, b);
             put_elements<F::size>(out, v, b);
         }
     }
 
     void chunk(size_t, size_t from, size_t, uint8_t* out) const {
-        merge(from, out, [&](size_t at, u8v*) { return part(F::parts - 1, at); });
+        merge(from, out, [&](size_t at, const u8v* g, u8v* b) {
+            fields_to_bytes<D>(b, g, part(F::parts - 1, at), part(0, at));
+        });
     }
 };
 
+// Numbers of symbols: T, an exponent and the two mantissa bits behind it, is at the bits 0 to 6 of
+// a float16's high byte, and at 5 to 14 of the two high bytes of the others. As `first` is even,
+// adding it leaves the three bits below it as they are in the symbol.
 template <Dtype D>
 struct MergeTops : MergeFields<D> {
-    Tops<D> tops;
+    static constexpr bool half = D == Dtype::float16;
+    static constexpr int last = Fields<D>::size - 1;
+    u8v first, most{};
 
-    explicit MergeTops(const MergeFloatSymbols& job) : MergeFields<D>(job, 2), tops(job) {}
+    explicit MergeTops(const MergeFloatSymbols& job) : MergeFields<D>(job, 2) {
+        first = u8v{} + static_cast<uint8_t>(job.first / 2);
+    }
 
     void chunk(size_t, size_t from, size_t, uint8_t* out) {
-        this->merge(from, out, [&](size_t at, u8v* groups) {
-            return tops.exponent(load_lanes(this->exponent[0] + at), groups);
+        this->merge(from, out, [&](size_t at, const u8v* g, u8v* b) {
+            const u8v symbol = load_lanes(this->exponent[0] + at);
+            const u8v sign = g[Fields<D>::groups - 1] & 0x80;
+            most = symbol > most ? symbol : most;
+            for (int i = 0; i < last; ++i) b[i] = g[i];
+            if (half) {
+                b[last] = sign | (symbol & 0x7F);
+            } else {
+                b[last - 1] = (b[last - 1] & 0x1F) | symbol << 5;
+                b[last] = sign | (((symbol >> 3) + first) & (u8v)(symbol != 0));
+            }
         });
+    }
+
+    bool valid(uint8_t start) const {
+        uint8_t found[kW], largest = 0;
+        store(found, most);
+        for (const uint8_t symbol : found) largest = symbol > largest ? symbol : largest;
+        return largest / 4 + start < 1 << format_of(D).exponent;
     }
 };
 
@@ -186,7 +187,7 @@ template <Dtype D>
 static void merge_tops(MergeFloatSymbols& job) {
     MergeTops<D> merge(job);
     run_placed<Fields<D>::size>(merge, job.n, job.to, job.out);
-    job.valid = merge.tops.valid();
+    job.valid = merge.valid(job.first);
 }
 
 template <Dtype D>

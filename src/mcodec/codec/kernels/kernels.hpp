@@ -69,8 +69,8 @@ struct MergeFloat {
 // exponent[1] has symbols: 0, or 4 (exponent - first) + the first two mantissa bits; `planes` begin
 // with the third. Not for float64.
 struct MergeFloatSymbols : MergeFloat {
-    uint8_t first;
-    bool valid;  // written: no exponent is wider than its field
+    uint8_t first;  // even; 0 for float16
+    bool valid;     // written: no exponent is wider than its field
 };
 
 struct SplitBfp {

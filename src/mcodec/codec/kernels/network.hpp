@@ -100,19 +100,27 @@ static void cut_planes(const u8v* bytes, uint8_t* const* planes, size_t at) {
 
 // Bytes 0 to 3, from the least significant, of vector v to the chunk of 32-bit elements `out`.
 MC_INLINE void put32(uint8_t* out, size_t v, u8v b0, u8v b1, u8v b2, u8v b3) {
-    constexpr size_t size = kW / 4;
-    b0 = spread32(b0);
-    b1 = spread32(b1);
-    b2 = spread32(b2);
-    b3 = spread32(b3);
+    constexpr size_t size = kStoresLanes ? 4 : kW / 4;
+    if (!kStoresLanes) {
+        b0 = spread32(b0);
+        b1 = spread32(b1);
+        b2 = spread32(b2);
+        b3 = spread32(b3);
+    }
     zip_pair<8>(b0, b1);
     zip_pair<8>(b2, b3);
     zip_pair<16>(b0, b2);
     zip_pair<16>(b1, b3);
-    store(out + 4 * place(v, 0, size), b0);
-    store(out + 4 * place(v, 1, size), b2);
-    store(out + 4 * place(v, 2, size), b1);
-    store(out + 4 * place(v, 3, size), b3);
+    const u8v parts[4] = {b0, b2, b1, b3};
+#pragma GCC unroll 4
+    for (size_t m = 0; m < 4; ++m) {
+        uint8_t* to = out + 4 * place(v, m, size);
+        if (kStoresLanes) {
+            store_lanes32(to, parts[m]);
+        } else {
+            store(to, parts[m]);
+        }
+    }
 }
 
 // Four vectors of 32-bit elements to their bytes: the inverse of put32.

@@ -61,6 +61,9 @@ MC_INLINE u8v spread64(u8v v) { return v; }
 MC_INLINE u8v gather64(u8v v) { return v; }
 MC_INLINE u8v load_lanes(const uint8_t* p) { return load(p); }
 MC_INLINE void store_lanes(uint8_t* p, u8v v) { store(p, v); }
+constexpr bool kStoresLanes = false;
+MC_INLINE void store_lanes32(uint8_t* p, u8v v) { store(p, v); }
+
 MC_INLINE u8v load_words(const uint8_t* p) { return load(p); }
 MC_INLINE void store_words(uint8_t* p, u8v v) { store(p, v); }
 

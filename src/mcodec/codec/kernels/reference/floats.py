@@ -118,7 +118,8 @@ def merge_symbols(
     """See `mcodec.codec.kernels.merge_symbols`."""
     fmt = check_format(dtype, out, "out")
     require(dtype != "float64", "dtype: float64 has no symbols")
-    require(0 <= first < 1 << fmt.exponent, "first: is no exponent")
+    end = 1 if dtype == "float16" else 1 << fmt.exponent
+    require(0 <= first < end and first % 2 == 0, "first: must be an even exponent")
     places = places_of(mask, out.size)
     found = array_of(symbols)
     check_size(found, places.size, "symbols")
