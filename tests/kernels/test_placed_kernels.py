@@ -78,7 +78,8 @@ def test_fields_go_where_a_mask_says(dtype: str, target: str) -> None:
                 mask: NDArray[Any] | None,
                 fields: tuple[Any, ...] = (sign, exponent, planes),
             ) -> None:
-                kernels.merge_float(dtype, out, *fields, mask)
+                sign, exponent, planes = fields
+                kernels.merge_float(dtype, out, sign, exponent, planes, mask)
 
             agree(target, harness.kind_of(dtype), chosen, merge)
 
@@ -164,7 +165,8 @@ def test_int8_goes_where_a_mask_says(dtype: str, target: str, scopes: Scopes) ->
                 mask: NDArray[Any] | None,
                 given: tuple[Any, ...] = (scales, codes),
             ) -> bool:
-                return kernels.dequantize_int8(dtype, out, scopes, *given, mask)
+                scales, codes = given
+                return kernels.dequantize_int8(dtype, out, scopes, scales, codes, mask)
 
             agree(target, harness.kind_of(dtype), chosen, merge)
 

@@ -228,18 +228,22 @@ class CsrCodec(Codec):
         bases: Bases = (),
     ) -> None:
         """Decode the stored elements, and put them at their positions among zeros."""
+        import numpy as np
+
         from mcodec.codec import kernels
 
-        if not (view.canonical and isinstance(self.values, FloatCodec | Int8Codec)):
-            mask, stored = self.decode_stored(run, block, mode, streams, head, out.dtype, view)
-            kernels.spread_elements(mask, patterns(stored), patterns(out))
-            return
         mask, count, rest = self._positions(run, block, mode, streams)
         if not count:
-            out[:] = 0
+            patterns(out)[:] = 0
             return
         codec, own = packed_head(self.values, run, block, mask, count, head)
-        codec.spread(packed_run(run, count), mode & 15, rest, own, out, mask)
+        packed = packed_run(run, count)
+        if view.canonical and isinstance(codec, FloatCodec | Int8Codec):
+            codec.spread(packed, mode & 15, rest, own, out, mask)
+            return
+        stored = np.empty(count, out.dtype)
+        codec.decode(packed, 0, mode & 15, rest, own, stored, view)
+        kernels.spread_elements(mask, patterns(stored), patterns(out))
 
     def decode_stored(
         self,

@@ -244,7 +244,7 @@ def _merge(
     bits: NDArray[Any],
     mask: Buffer | None = None,
 ) -> None:
-    """Merge fields or symbols of n elements, those of planes that are there, by a mask or as all."""
+    """Merge the fields or symbols of n elements, with the planes that are there."""
     from mcodec.codec import kernels
 
     form = FLOATS[dtype]

@@ -11,24 +11,20 @@ from mcodec.codec.base import (
     Codec,
     Partner,
     View,
-    as_bytes,
-    as_plane,
-    bytes_of,
-    empty_planes,
-    invalid,
     patterns,
     plane_bytes,
-    plane_of,
 )
 from mcodec.codec.config import refuse_unknown
-from mcodec.codec.scales import (
-    LARGEST,
-    MAGNITUDE_BITS,
-    SIGN,
-    checked,
-    find_scales,
-    integers_of,
+from mcodec.codec.int8_codes import (
+    BYTES,
+    PLANES,
+    codes_of,
+    multiply,
+    planes_of,
+    store_codes,
+    top_of,
 )
+from mcodec.codec.scales import MAGNITUDE_BITS, checked, find_scales, integers_of
 from mcodec.codec.scope import TENSOR, Scope, parse_scope
 from mcodec.errors import CodecConfigError
 from mcodec.types import FLOATS, RunSpec, StreamSpec
@@ -41,15 +37,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mcodec.codec.base import Bases, Buffer, Coded, Stream
-    from mcodec.codec.kernels import Scopes
-    from mcodec.codec.scales import Codes, Scales
+    from mcodec.codec.scales import Scales
     from mcodec.types import CodedStream, TensorSpec
 
-PLANES: Final = 0  # modes of a block
-BYTES: Final = 1
-_WORTH: Final = 64  # bytes have to save one part in so many
 _SCALE_BYTES: Final = 4
-_NEGATIVE_ZERO: Final = "a code has a sign and no magnitude"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +151,7 @@ class Int8Codec(Codec):
             part = slice(start, stop)
             assert own is not None
             kernels.quantize_int8(run.dtype, bits[part], scopes, own, codes[part])
-        return store_codes(codes, _planes(codes), planes_only=planes_only)
+        return store_codes(codes, planes_of(codes), planes_only=planes_only)
 
     def recode(self, run: RunSpec, block: int, coded: Coded, *, planes_only: bool) -> Coded:
         """Change between planes and bytes; the codes stay as they are."""
@@ -171,7 +162,7 @@ class Int8Codec(Codec):
             return coded
         start, stop = run.span(block)
         codes = codes_of(mode, [coder.decode(stream) for stream in streams], stop - start)
-        planes = list(streams) if mode == PLANES else _planes(codes)
+        planes = list(streams) if mode == PLANES else planes_of(codes)
         return store_codes(codes, planes, planes_only=planes_only)
 
     def decode_head(self, run: RunSpec, streams: Sequence[Stream | None]) -> Scales:
@@ -198,11 +189,11 @@ class Int8Codec(Codec):
         few = view.planes is not None and view.planes < MAGNITUDE_BITS
         if len(run.shapes) == 1 and not few and None not in streams:
             for _, _, scopes, own in self.scope.parts(run, block, head):
-                _multiply(run.dtype, mode, streams, out, scopes, own)
+                multiply(run.dtype, mode, streams, out, scopes, own)
             return
         codes = codes_of(mode, streams, out.size)
         if few and view.planes is not None:
-            codes = _top(codes, view.planes, middle=view.midpoint is not False)
+            codes = top_of(codes, view.planes, middle=view.midpoint is not False)
         bits = patterns(out)
         if len(run.shapes) > 1:
             bits[:] = 0
@@ -228,7 +219,7 @@ class Int8Codec(Codec):
             As `decode`.
         """
         for _, _, scopes, own in self.scope.parts(run, 0, head):
-            _multiply(run.dtype, mode, streams, out, scopes, own, (run.elements, mask))
+            multiply(run.dtype, mode, streams, out, scopes, own, (run.elements, mask))
 
     def scales(self, head: Any) -> Scales:
         """Return the scales of a head."""
@@ -249,83 +240,3 @@ class Int8Codec(Codec):
         out[:] = 0
         for _, part in run.parts(block):
             out[part] = found[part]
-
-
-def _planes(codes: Codes) -> list[CodedStream]:
-    """Return the sign and the magnitudes of codes, coded."""
-    from mcodec.codec import coder, kernels
-
-    rows = empty_planes(MAGNITUDE_BITS + 1, codes.size)
-    kernels.bytes_to_planes(codes, rows)
-    return [coder.code(row, coder.PLANE) for row in rows]
-
-
-def store_codes(codes: Codes, planes: list[CodedStream], *, planes_only: bool) -> Coded:
-    """Return bytes where they are clearly smaller than planes, and planes may be left."""
-    from mcodec.codec import coder
-
-    if planes_only:
-        return PLANES, planes
-    whole = coder.code(codes, coder.SYMBOLS)
-    size = coder.stored(planes)
-    # Bytes of trained weights are Huffman codes to the last bit, and take twice as long to decode.
-    return (BYTES, [whole]) if len(whole.data) <= size - size // _WORTH else (PLANES, planes)
-
-
-def _multiply(
-    dtype: str,
-    mode: int,
-    streams: Sequence[Stream | None],
-    out: NDArray[Any],
-    scopes: Scopes,
-    scales: Scales | None,
-    packed: tuple[int, Buffer] | None = None,
-) -> None:
-    """Multiply all codes of either mode with their scales; `packed` has their count and places."""
-    from mcodec.codec import kernels
-
-    assert scales is not None
-    n, mask = packed or (out.size, None)
-    bits = patterns(out)
-    if mode == BYTES:
-        codes = bytes_of(streams[0])
-        valid = kernels.dequantize_int8(dtype, bits, scopes, scales, codes, mask)
-    else:
-        planes = [plane_of(stream, n) for stream in streams]
-        valid = kernels.merge_int8(dtype, bits, scopes, scales, planes, mask)
-    if not valid:
-        raise invalid(_NEGATIVE_ZERO)
-
-
-def codes_of(mode: int, streams: Sequence[Stream | None], n: int) -> Codes:
-    """Return the codes of a block of n elements of either mode; planes that are missing are zero.
-
-    Raises
-    ------
-    FormatError
-        ``stream_invalid``: a code has a sign and no magnitude.
-    """
-    import numpy as np
-
-    from mcodec.codec import kernels
-
-    if mode == BYTES:
-        codes = as_bytes(streams[0])
-    else:
-        codes = np.empty(n, np.uint8)
-        kernels.planes_to_bytes([as_plane(stream, n) for stream in streams], codes)
-    # As two's complement that code is the least number of all: nothing is allocated to look for it.
-    if None not in streams and n and int(codes.view(np.int8).min()) == -SIGN:
-        raise invalid(_NEGATIVE_ZERO)
-    return codes
-
-
-def _top(codes: Codes, planes: int, *, middle: bool) -> Codes:
-    """Keep the top magnitude planes of codes, and put half of what they leave open below them."""
-    import numpy as np
-
-    rest = MAGNITUDE_BITS - planes
-    top = codes & np.uint8(SIGN | LARGEST >> rest << rest)
-    if middle:
-        top |= np.where(top & LARGEST, np.uint8(1 << (rest - 1)), np.uint8(0))
-    return top

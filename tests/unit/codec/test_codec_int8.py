@@ -9,7 +9,8 @@ import pytest
 
 from mcodec.codec import coder
 from mcodec.codec.base import NotCodableError, View
-from mcodec.codec.int8 import BYTES, PLANES, Int8Codec
+from mcodec.codec.int8 import Int8Codec
+from mcodec.codec.int8_codes import BYTES, PLANES
 from mcodec.codec.scales import (
     dequantize,
     find_scales,
