@@ -237,12 +237,11 @@ class CsrCodec(Codec):
             patterns(out)[:] = 0
             return
         codec, own = packed_head(self.values, run, block, mask, count, head)
-        packed = packed_run(run, count)
         if view.canonical and isinstance(codec, FloatCodec | Int8Codec):
-            codec.spread(packed, mode & 15, rest, own, out, mask)
+            codec.spread(run.dtype, count, mode & 15, rest, own, out, mask)
             return
         stored = np.empty(count, out.dtype)
-        codec.decode(packed, 0, mode & 15, rest, own, stored, view)
+        codec.decode(packed_run(run, count), 0, mode & 15, rest, own, stored, view)
         kernels.spread_elements(mask, patterns(stored), patterns(out))
 
     def decode_stored(

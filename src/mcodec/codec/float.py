@@ -199,21 +199,22 @@ class FloatCodec(Codec):
 
     def spread(
         self,
-        run: RunSpec,
+        dtype: str,
+        count: int,
         mode: int,
         streams: Sequence[Stream | None],
         head: Any,
         out: NDArray[Any],
         mask: Buffer,
     ) -> None:
-        """Decode a block, the only one of its run, to the places that a mask of `out` has.
+        """Decode `count` elements that are a run of their own to the places that a mask has.
 
         Raises
         ------
         FormatError
             As `decode`.
         """
-        _merge(run.dtype, mode, streams, run.elements, patterns(out), mask)
+        _merge(dtype, mode, streams, count, patterns(out), mask)
 
     def _derive(
         self,

@@ -189,6 +189,7 @@ class Int8Codec(Codec):
         few = view.planes is not None and view.planes < MAGNITUDE_BITS
         if len(run.shapes) == 1 and not few and None not in streams:
             for _, _, scopes, own in self.scope.parts(run, block, head):
+                assert own is not None
                 multiply(run.dtype, mode, streams, out, scopes, own)
             return
         codes = codes_of(mode, streams, out.size)
@@ -204,22 +205,23 @@ class Int8Codec(Codec):
 
     def spread(
         self,
-        run: RunSpec,
+        dtype: str,
+        count: int,
         mode: int,
         streams: Sequence[Stream | None],
         head: Any,
         out: NDArray[Any],
         mask: Buffer,
     ) -> None:
-        """Decode a block, the only one of its run, to the places that a mask of `out` has.
+        """Decode `count` elements that are a run of their own to the places that a mask has.
 
         Raises
         ------
         FormatError
             As `decode`.
         """
-        for _, _, scopes, own in self.scope.parts(run, 0, head):
-            multiply(run.dtype, mode, streams, out, scopes, own, (run.elements, mask))
+        scopes = self.scope.layout((count,), 0)
+        multiply(dtype, mode, streams, out, scopes, head, (count, mask))
 
     def scales(self, head: Any) -> Scales:
         """Return the scales of a head."""

@@ -1,4 +1,4 @@
-"""The codes of int8 as planes or as bytes, and multiplied with their scales (spec/codecs/int8.md)."""
+"""Codes of int8 as planes or bytes, and multiplied with their scales (spec/codecs/int8.md)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def multiply(
     streams: Sequence[Stream | None],
     out: NDArray[Any],
     scopes: Scopes,
-    scales: Scales | None,
+    scales: Scales,
     packed: tuple[int, Buffer] | None = None,
 ) -> None:
     """Multiply all codes of either mode with their scales.
@@ -75,7 +75,6 @@ def multiply(
     """
     from mcodec.codec import kernels
 
-    assert scales is not None
     n, mask = packed or (out.size, None)
     bits = patterns(out)
     if mode == BYTES:

@@ -5,10 +5,11 @@ MC_INLINE float scale_of(const Int8& job, uint64_t scope) { return get<float>(jo
 // One chunk of codes to numbers, in float32 but for float64: see scaling.hpp of block floating
 // point, whose products these are.
 template <Dtype D, bool Uniform>
-MC_INLINE void scale_codes(const uint8_t* codes, float factor, const float* factors, uint8_t* out) {
+MC_INLINE void scale_codes(const uint8_t* codes, float factor, const void* factors, uint8_t* out) {
+    const uint8_t* each = static_cast<const uint8_t*>(factors);  // at any address
     for (size_t i = 0; i < kChunk; i += kW / 4) {
         const u32v code = load8(codes + i);
-        const f32v scale = Uniform ? f32v{} + factor : (f32v)load(factors + i);
+        const f32v scale = Uniform ? f32v{} + factor : (f32v)load(each + 4 * i);
         const f32v product = __builtin_convertvector((i32v)(code & 0x7F), f32v) * scale;
         put_float<D>(product, (code & 0x80) << 24, out, i);
     }
@@ -73,13 +74,25 @@ struct Dequantize {
             fill(at, count, scales);
             for (double& factor : one) factor = 1.0;
             scale_doubles<D>(tile, true, scales, one, out);
-        } else if (uniform) {
-            scale_codes<D, true>(in, scale, nullptr, out);
         } else {
-            alignas(64) float scales[kChunk];
-            fill(at, count, scales);
-            scale_codes<D, false>(in, 0.0f, scales, out);
+            scale_chunk(in, at, count, out);
         }
+    }
+
+    // One scale for all of a chunk, or scales that lie as they are needed, need no copies.
+    void scale_chunk(const uint8_t* in, size_t at, size_t count, uint8_t* out) const {
+        if (uniform) return scale_codes<D, true>(in, scale, nullptr, out);
+        const Scopes& s = job.scopes;
+        const uint64_t place = s.first + at, scope = place / s.inner % s.count;
+        if (s.inner == 1 && count == kChunk && s.count - scope >= kChunk) {
+            return scale_codes<D, false>(in, 0.0f, job.scales + 4 * scope, out);
+        }
+        if (s.inner - place % s.inner >= count) {
+            return scale_codes<D, true>(in, scale_of(job, scope), nullptr, out);
+        }
+        alignas(64) float scales[kChunk];
+        fill(at, count, scales);
+        scale_codes<D, false>(in, 0.0f, scales, out);
     }
 };
 
