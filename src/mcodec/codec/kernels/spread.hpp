@@ -24,6 +24,9 @@ MC_INLINE bool empty_ahead(const uint8_t* mask, size_t at, size_t n) {
     return !any;
 }
 
+// How far ahead lines of the output are fetched: they arrive while the next batch is made.
+constexpr size_t kFetched = 8192;
+
 // `count` elements of a job as in run_merge, which has them a batch at a time: what it makes is
 // still in the nearest cache when it goes to its place.
 template <size_t Size, class Job>
@@ -52,6 +55,9 @@ MC_INLINE void run_spread(Job& job, size_t count, const Spread& to, uint8_t* out
             continue;
         }
         if (have < 64 && done < count) refill();
+        for (size_t i = 0; i < 64 * Size; i += 64) {
+            __builtin_prefetch(out + at * Size + kFetched + i, 1);
+        }
         const uint64_t chosen = get<uint64_t>(to.mask + at / 8, 0);
         in = expand64<Size>(chosen, in, out + at * Size);
         have -= ones(chosen);
