@@ -32,7 +32,9 @@ constexpr size_t kFetched = 8192;
 template <size_t Size, class Job>
 MC_INLINE void run_spread(Job& job, size_t count, const Spread& to, uint8_t* out) {
     constexpr size_t batch = 32 / Size * kChunk;
-    alignas(64) uint8_t held[64 * Size + batch * Size + kReach];  // the first 64: left of the last
+    static_assert(kReach <= 64, "what expand may read past the elements");
+    // 64 left of the last batch, and as many behind, which may be read in vain
+    alignas(64) uint8_t held[(64 + batch + 64) * Size];
     alignas(64) uint8_t pad[kPad];
     const uint8_t* in = held;
     size_t have = 0, done = 0, at = 0;
