@@ -24,7 +24,7 @@ HOSTILE: Final = {
     "javascript:window.hacked=5": "javascript:window.hacked=5",
     "שלום/kernel": "שלום/kernel",
 }
-VOID: Final = {"meta", "input", "br"}
+VOID: Final = {"meta", "input", "br", "wbr"}
 
 
 def hostile_models() -> dict[str, dict[str, NDArray[Any]]]:

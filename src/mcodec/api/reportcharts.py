@@ -122,7 +122,7 @@ def table(
     """
     heads = "".join(f'<th scope="col" class="{kind}">{title}</th>' for title, kind in header)
     # On a small screen a chart's columns stand below one another, each under its own title.
-    titles = [title if css == "bars" and kind != "b" else "" for title, kind in header]
+    titles = [title if css.startswith("bars") and kind != "b" else "" for title, kind in header]
     kinds = [kind for _, kind in header]
     body = "".join(_row(row, kinds, titles) for row in rows)
     last = f"<tfoot>{_row(foot, kinds, titles)}</tfoot>" if foot else ""

@@ -176,8 +176,8 @@ def planes(report: Report) -> str:
     stored = {kind: sum(row.stored_bytes for row in rows) for kind, rows in kinds.items()}
     order = sorted(kinds, key=lambda kind: -stored[kind])[:KINDS]
     note = (
-        '<p class="note">The light bar is a stream as the codec makes it, the full bar what its '
-        "coder left in the file. Planes of mantissas are numbered from the lowest bit, 0. A stream "
+        '<p class="note">The coloured part of a bar is what the file holds, the grey part what the '
+        "stream&rsquo;s coder saved. Planes are numbered from the lowest bit, 0. A stream "
         "of which all bytes are equal takes no byte.</p>"
     )
     total = sum(stored.values())

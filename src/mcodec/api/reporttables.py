@@ -131,7 +131,7 @@ def codecs(report: Report) -> str:
     return (
         note
         + charts.legend(keys)
-        + charts.table(caption, header, rows, css="bars", foot=foot)
+        + charts.table(caption, header, rows, css="bars codecs", foot=foot)
         + charts.more(len(others), "codec", _ELSEWHERE)
     )
 
@@ -147,7 +147,7 @@ def _codec_row(one: Group, longest: int) -> list[Cell]:
     parts.append(Segment("c-gap", max(saved, 0), f"{text.size(max(saved, 0))} saved"))
     quality = one.quality
     return [
-        Cell(f"<code>{text.name(one.name, 120)}</code>"),
+        Cell(text.codec(one.name)),
         Cell(charts.bar(parts, longest, says)),
         Cell(f'<span title="{text.percent(saved, one.source_bytes)}">{_saved(saved)}</span>'),
         Cell(text.size(one.stored_bytes)),
@@ -234,9 +234,7 @@ def tensors(report: Report) -> str:
 
 def _tensor_row(one: TensorFigures, *, several: bool) -> list[Cell]:
     task = f"{text.name(one.task, 40)}:" if several else ""
-    codec = " of ".join(
-        [f"<code>{text.name(one.codec, 120)}</code>", *(text.name(base) for base in one.bases[:3])]
-    )
+    codec = " of ".join([text.codec(one.codec), *(text.name(base) for base in one.bases[:3])])
     if one.same_as:
         codec += f", stored as {text.name(one.same_as)}"
     largest = math.inf if one.max_abs_error is None else one.max_abs_error

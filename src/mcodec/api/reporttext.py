@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from mcodec.api.reportfigures import Quality
 
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB")
+_LONG: Final = re.compile(r"(?<==)[0-9]\.[0-9]{4,30}(?:e-?[0-9]{1,3})?(?=[,)])")
 WIDEST: Final = 96  # characters of one name on the page; a name may have 4,096 bytes
 
 
@@ -44,6 +46,17 @@ def name(text: str, width: int = WIDEST) -> str:
     if not text:
         return "<i>no name</i>"
     return f"<bdi>{html.escape(plain(text, width))}</bdi>"
+
+
+def codec(text: str) -> str:
+    """Return a codec string as HTML: long numbers shortened, which the title has whole.
+
+    It may be broken behind its commas and brackets.
+    """
+    short = _LONG.sub(lambda match: f"{float(match[0]):.3g}", text)
+    shown = html.escape(plain(short, 120)).replace(",", ",<wbr>").replace("(", "(<wbr>")
+    whole = f' title="{attribute(text, 300)}"' if short != text else ""
+    return f"<code{whole}>{shown}</code>"
 
 
 def size(count: int) -> str:

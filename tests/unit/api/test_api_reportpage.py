@@ -183,6 +183,16 @@ def test_plain_text_is_printable_and_bounded(text: str, width: int) -> None:
     assert not set('<>"') & set(reporttext.attribute(text, width))
 
 
+def test_codec_strings_are_shortened_and_kept() -> None:
+    long = "delta(values=bfp(bits=9,step=0.0018714866600930691,signs=compact))"
+    shown = Page(reporttext.codec(long))
+    assert shown.text == "delta(values=bfp(bits=9,step=0.00187,signs=compact))"
+    assert shown.tags("code") == [{"title": long}]
+    assert Page(reporttext.codec("bfp(bits=12,step=0.5)")).tags("code") == [{}]
+    assert Page(reporttext.codec("bfp(step=1.5258789062e-05)")).text == "bfp(step=1.53e-05)"
+    assert Page(reporttext.codec("<b>,(")).text == "<b>,("
+
+
 def test_numbers_have_units() -> None:
     assert [reporttext.size(n) for n in (0, 999, 1000, 999_499, 999_500, 4_210_000)] == [
         "0 B",
