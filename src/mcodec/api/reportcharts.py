@@ -50,9 +50,8 @@ def bar(segments: Iterable[Segment], longest: float, says: str) -> str:
     """
     at = 0.0
     drawn = []
-    scale = _WIDTH / longest if longest > 0 else 0.0
     for one in segments:
-        width = one.value * scale
+        width = _WIDTH * (one.value / longest) if longest > 0 else 0.0
         if width > 0:
             drawn.append(
                 f'<rect class="{one.colour}" x="{at:.5g}" width="{max(width, 0.4):.5g}" '
