@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ _GROUP_OF: Final = {
 }
 
 
+@lru_cache(maxsize=1024)
 def group_of(stream: str) -> str:
     """Return the group, a key of `GROUPS`, of a stream by its name (`mantissa.11`, `gap`, …)."""
     kind = stream.partition(" ")[0].partition(".")[0]  # "low.30 to sign" is one chunk of several

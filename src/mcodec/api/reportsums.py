@@ -21,10 +21,15 @@ Stats = tuple[float, float, float]  # max |error|, sum of error², sum of weight
 class Sum:
     """Adds tensors up."""
 
+    __slots__ = (
+        *("tensors", "weights", "source_bytes", "stored_bytes", "streams"),
+        *("exact", "lossy", "not_finite", "peak", "noise", "signal"),
+    )
+
     def __init__(self) -> None:
         self.tensors = self.weights = self.source_bytes = self.stored_bytes = 0
-        self.streams: Counter[str] = Counter()
-        self.kinds: Counter[str] = Counter()
+        self.streams: dict[str, int] = {}
+        self.exact = self.lossy = self.not_finite = 0
         self.peak = self.noise = self.signal = 0.0
 
     def add(self, row: TensorRow, stats: Stats | None, *, again: bool = False) -> None:
@@ -33,30 +38,26 @@ class Sum:
         self.weights += row.spec.size
         self.source_bytes += row.spec.nbytes
         if stats is None:
-            self.kinds["not finite"] += 1
+            self.not_finite += 1
         elif stats[0] == 0:
-            self.kinds["exact"] += 1
+            self.exact += 1
         else:
-            self.kinds["lossy"] += 1
+            self.lossy += 1
             self.peak = max(self.peak, stats[0])
             self.noise += stats[1]
             self.signal += stats[2]
         if again:
             return
-        self.stored_bytes += row.stored_bytes
         for stream in row.streams:
-            self.streams[group_of(stream.name)] += stream.stored_bytes
+            group = group_of(stream.name)
+            self.stored_bytes += stream.stored_bytes
+            self.streams[group] = self.streams.get(group, 0) + stream.stored_bytes
 
     def quality(self) -> Quality:
         """Return what the certificates say; an SQNR whose sums overflow is not said."""
         finite = math.isfinite(self.noise) and math.isfinite(self.signal)
-        return Quality(
-            self.kinds["exact"],
-            self.kinds["lossy"],
-            self.kinds["not finite"],
-            self.peak,
-            sqnr_db(self.signal, self.noise) if finite else None,
-        )
+        sqnr = sqnr_db(self.signal, self.noise) if finite else None
+        return Quality(self.exact, self.lossy, self.not_finite, self.peak, sqnr)
 
     def group(self, name: str) -> Group:
         """Return the sums under a name."""
