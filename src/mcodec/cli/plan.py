@@ -54,7 +54,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Find what each tensor should get so that one goal is met.
+    """Find what each tensor should get, for a size or an accuracy.
 
     Nothing is packed: `mcodec pack … --plan PLAN` follows the plan to the byte. Give one goal; its
     number holds for every task, or there is one a task: 45,40 or A=45,B=40.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def command(
     file: str | None, output: str | None, max_decoded: int | None, as_json: bool, quiet: bool
 ) -> None:
-    """Show on a page where a file's bytes went, and what the error of each layer is.
+    """Show on a page where the bytes of a file went, and its errors.
 
     The page is one HTML file that needs no network and runs nothing but its own sorting and
     filtering. Only the front of FILE is read. --json prints the figures of the page, and of what

@@ -82,7 +82,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Measure models with fewer and fewer bits, by a function of yours.
+    """Measure models with fewer and fewer bits, by your own function.
 
     FUNCTION gets the weights as arrays by name, and the task; it returns a number, larger for
     better. The exact model comes first, as the baseline. Run again, it goes on where it was

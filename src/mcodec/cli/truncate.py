@@ -71,7 +71,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Zero the low bits of every float of a model, or change other bits.
+    """Zero the low bits of every float, or change other bits.
 
     All floats of 16, 32 and 64 bits are meant, vectors and batch statistics too, if no pattern
     leaves them out; all else of the file stays as it is.
