@@ -60,7 +60,7 @@ class TruncatedTensor:
     @property
     def sqnr_db(self) -> float | None:
         """Signal to error, in dB; None where there is no error, or a sum overflows."""
-        return ratio_db(self.stats[2], self.stats[1])
+        return sqnr_db(self.stats[2], self.stats[1])
 
     def __add__(self, other: TruncatedTensor) -> TruncatedTensor:
         return TruncatedTensor(
@@ -76,11 +76,6 @@ class TruncatedTensor:
 def finite(number: float) -> float | None:
     """Return a number, or None for what is none: squares of large numbers overflow."""
     return number if math.isfinite(number) else None
-
-
-def ratio_db(signal: float, noise: float) -> float | None:
-    """Return 10 log10 of signal over noise; None where there is no noise, or one overflows."""
-    return sqnr_db(signal, noise) if math.isfinite(signal) and math.isfinite(noise) else None
 
 
 def measure(

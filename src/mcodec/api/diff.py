@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mcodec.api import carry
 from mcodec.api.compare import Values, compare_pieces
 from mcodec.api.copying import pieces
+from mcodec.api.listing import sqnr_db
 from mcodec.api.opening import open_model
 from mcodec.api.progress import Progress, no_progress
 from mcodec.engine import map_ordered, workers
@@ -151,10 +152,7 @@ def _difference(spec: TensorSpec, other: TensorSpec | None, seen: Values) -> Ten
     told = other is not None and spec.shape == other.shape and math.isfinite(seen.peak)
     if not told:
         return TensorDifference(spec.name, spec, other, seen.unequal)
-    noise, signal = seen.error, seen.weight
-    sqnr = 10 * math.log10(signal / noise) if noise > 0 and signal > 0 else None
-    if sqnr is not None and not math.isfinite(sqnr):
-        sqnr = None
+    sqnr = sqnr_db(seen.weight, seen.error)
     return TensorDifference(spec.name, spec, other, seen.unequal, seen.peak, sqnr)
 
 

@@ -283,8 +283,8 @@ def _lengths(row: Row, specs: Sequence[StreamSpec]) -> list[tuple[str, int, int]
 
 
 def sqnr_db(signal: float, noise: float) -> float | None:
-    """Return 10 log10 of signal over noise; None where there is no error."""
-    if noise == 0 or signal == 0:
+    """Return 10 log10 of signal over noise; None where there is none, or one is not finite."""
+    if not (0 < noise < math.inf and 0 < signal < math.inf):
         return None
     return 10 * (math.log10(signal) - math.log10(noise))  # the ratio may overflow
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -13,6 +12,7 @@ from mcodec.api.choosing import KERAS
 from mcodec.api.copying import placed
 from mcodec.api.destination import CONTAINER, choose_destination
 from mcodec.api.integercodecs import choose_integer_codecs, coded_as
+from mcodec.api.listing import sqnr_db
 from mcodec.api.opening import open_model
 from mcodec.api.progress import Progress, no_progress
 from mcodec.api.rounding import RoundedSource, find_rounding
@@ -265,7 +265,7 @@ def _outcome(rounding: Rounding, codec: Codec | None) -> QuantizedTensor:
         size - rounding.zeros_before,
         size - rounding.zeros,
         peak,
-        10 * math.log10(signal / noise) if noise and signal else None,
+        sqnr_db(signal, noise),
         None if codec is None else codec.codec_id,
     )
 

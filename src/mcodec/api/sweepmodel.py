@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from mcodec.api.listing import sqnr_db
+from mcodec.api.patterns import choose_by_name
 from mcodec.api.planning import Coding, is_weight, survey
 from mcodec.api.scalenames import scales_of
 from mcodec.api.values import Values
@@ -18,7 +19,7 @@ from mcodec.errors import CodecConfigError
 from mcodec.types import FLOATS, RunSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Executor
 
     from numpy.typing import NDArray
@@ -157,9 +158,7 @@ def layer_of(name: str) -> str:
 def decibels(stats: Stats) -> tuple[float | None, float | None]:
     """Return the largest |error| and the SQNR in dB; None as `sweepcells.Cell` says."""
     peak, noise, signal = stats
-    finite = all(map(math.isfinite, stats))
-    sqnr = 10 * math.log10(signal / noise) if finite and noise > 0 and signal > 0 else None
-    return (peak if math.isfinite(peak) else None), sqnr
+    return peak if math.isfinite(peak) else None, sqnr_db(signal, noise)
 
 
 def _choose(source: TensorSource, how: How, warn: Callable[[str], None]) -> list[int]:
@@ -175,15 +174,4 @@ def _choose(source: TensorSource, how: How, warn: Callable[[str], None]) -> list
         ):
             refused.add(first)
     floats = {index: own for index, own in names.items() if index not in refused}
-    for pattern in dict.fromkeys([*how.include, *how.exclude]):
-        if not any(_matches(own, [pattern]) for own in floats.values()):
-            warn(f"the pattern {pattern!r} matches nothing that the sweep would change")
-    return [
-        index
-        for index, own in floats.items()
-        if (not how.include or _matches(own, how.include)) and not _matches(own, how.exclude)
-    ]
-
-
-def _matches(names: Sequence[str], patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+    return choose_by_name(floats, how.include, how.exclude, warn, "tensor that a sweep changes")

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from mcodec.api.bitchanges import TruncatedTensor, finite, measure, ratio_db, warnings_of
+from mcodec.api.bitchanges import TruncatedTensor, finite, measure, warnings_of
 from mcodec.api.bitops import BY_KEEP, BitOperation, operation_of
 from mcodec.api.changed import ChangedSource
 from mcodec.api.destination import CONTAINER, choose_destination, options_of
+from mcodec.api.listing import sqnr_db
 from mcodec.api.opening import open_model
+from mcodec.api.patterns import choose_by_name
 from mcodec.api.progress import Progress, no_progress
 from mcodec.codec.base import patterns
 from mcodec.engine import workers
@@ -79,7 +80,7 @@ class TruncateReport:
     @property
     def sqnr_db(self) -> float | None:
         """Signal to error over all tensors, in dB; None where there is no error."""
-        return ratio_db(*(sum(one.stats[part] for one in self.tensors) for part in (2, 1)))
+        return sqnr_db(*(sum(one.stats[part] for one in self.tensors) for part in (2, 1)))
 
 
 def truncate(
@@ -214,21 +215,10 @@ def choose_floats(
             others[tensor.dtype] += 1
     for dtype, count in others.items():
         warn(f"{count:,} of dtype {dtype} left as they are: only {', '.join(FLOATS)} are changed")
-    for pattern in dict.fromkeys([*include, *exclude]):
-        if not any(_matches(own, [pattern]) for own in names.values()):
-            warn(f"the pattern {pattern!r} matches no tensor of floats")
-    found = [
-        index
-        for index, own in names.items()
-        if (not include or _matches(own, include)) and not _matches(own, exclude)
-    ]
+    found = choose_by_name(names, include, exclude, warn, "tensor of floats")
     if not found:
         warn("no tensor of floats is chosen: the model stays as it is")
     return found
-
-
-def _matches(names: Sequence[str], shell: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for name in names for pattern in shell)
 
 
 def _check_widths(

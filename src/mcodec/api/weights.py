@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
+from mcodec.api.patterns import choose_by_name
 from mcodec.api.planning import is_weight
 from mcodec.api.scalenames import scales_of
 from mcodec.types import FLOATS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mcodec.formats.base import TensorSource
     from mcodec.types import TensorSpec
@@ -65,18 +65,7 @@ def choose_weights(
         if tensor.name in scales or not _may_be(tensor, by_name):
             refused.add(first)
     weights = {index: own for index, own in names.items() if index not in refused}
-    for pattern in dict.fromkeys([*include, *exclude]):
-        if not any(_matches(own, [pattern]) for own in weights.values()):
-            warn(f"the pattern {pattern!r} matches no weight")
-    return [
-        index
-        for index, own in weights.items()
-        if (not include or _matches(own, include)) and not _matches(own, exclude)
-    ]
-
-
-def _matches(names: Iterable[str], patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+    return choose_by_name(weights, include, exclude, warn, "weight")
 
 
 def _may_be(tensor: TensorSpec, by_name: Mapping[str, TensorSpec]) -> bool:

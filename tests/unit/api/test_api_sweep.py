@@ -229,7 +229,7 @@ def test_arguments_that_cannot_be() -> None:
 
 def test_a_pattern_that_matches_nothing_is_said() -> None:
     report = mcodec.evaluate.sweep(network(), Seen(), keep=12, exclude=["tail.*"])
-    assert report.notes == ("the pattern 'tail.*' matches nothing that the sweep would change",)
+    assert report.notes == ("the pattern 'tail.*' matches no tensor that a sweep changes",)
 
 
 def test_what_cannot_be_coded_stays_exact_and_is_said() -> None:
