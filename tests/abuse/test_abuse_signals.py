@@ -45,6 +45,13 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def _listen() -> None:
+    """Take signals as a command does that a person starts, whoever started the tests (nohup)."""
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def _start(big: Path, verb: str, **options: Any) -> subprocess.Popen[bytes]:
     """Start a verb over an older output, and wait until it writes its temporary file."""
     (big / "out").write_bytes(b"old")
@@ -54,7 +61,7 @@ def _start(big: Path, verb: str, **options: Any) -> subprocess.Popen[bytes]:
         cwd=big,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        **options,
+        **{"preexec_fn": _listen} | options,
     )
     while started.poll() is None and not leftovers(big):
         time.sleep(0.0005)
