@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ def _listen() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _start(big: Path, verb: str, **options: Any) -> subprocess.Popen[bytes]:
+def _start(big: Path, verb: str, prepare: Callable[[], None] = _listen) -> subprocess.Popen[bytes]:
     """Start a verb over an older output, and wait until it writes its temporary file."""
     (big / "out").write_bytes(b"old")
     assert not leftovers(big)
@@ -61,7 +61,7 @@ def _start(big: Path, verb: str, **options: Any) -> subprocess.Popen[bytes]:
         cwd=big,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        **{"preexec_fn": _listen} | options,
+        preexec_fn=prepare,
     )
     while started.poll() is None and not leftovers(big):
         time.sleep(0.0005)
@@ -128,7 +128,7 @@ def test_what_was_to_be_ignored_stays_ignored(big: Path) -> None:
         for number in (signal.SIGHUP, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
 
-    with _start(big, "unpack", preexec_fn=ignore) as started:
+    with _start(big, "unpack", ignore) as started:
         started.send_signal(signal.SIGHUP)
         started.send_signal(signal.SIGINT)
         started.communicate(timeout=TIMEOUT)
