@@ -61,7 +61,7 @@ def _start(big: Path, verb: str, prepare: Callable[[], None] = _listen) -> subpr
         cwd=big,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        preexec_fn=prepare,
+        preexec_fn=prepare,  # noqa: PLW1509  (it sets signals, and takes no lock)
     )
     while started.poll() is None and not leftovers(big):
         time.sleep(0.0005)
