@@ -122,6 +122,11 @@ class TensorSpec:
         """The bytes of the decoded array."""
         return self.size * itemsize(self.dtype)
 
+    @property
+    def kind(self) -> str:
+        """Dtype and shape, as people read them: ``float32[3, 4]``."""
+        return f"{self.dtype}{list(self.shape)}"
+
 
 @dataclass(frozen=True, slots=True)
 class StreamSpec:

@@ -68,7 +68,7 @@ def _compare_tensor(
     run = file.reader.manifest.runs[place.run]
     ours, theirs = task.spec(place.name), model.tensors[index]
     if (ours.dtype, ours.shape) != (theirs.dtype, theirs.shape):
-        return f"is {ours.dtype}{list(ours.shape)}, the source {theirs.dtype}{list(theirs.shape)}"
+        return f"is {ours.kind}, the source {theirs.kind}"
     size = ours.size
     different = 0
     total = error.NO_ERROR

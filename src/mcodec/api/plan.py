@@ -15,13 +15,13 @@ from mcodec.api.planner import Planner
 from mcodec.api.planscore import Judge
 from mcodec.api.plansearch import solve, task_sqnr
 from mcodec.codec.plan import codec_string
-from mcodec.codec.planfile import PlanFile, PlanHead, PlannedTask, PlanRule, kind_of, render_plan
+from mcodec.codec.planfile import PlanFile, PlanHead, PlannedTask, PlanRule, render_plan
 from mcodec.engine import workers
 from mcodec.errors import UsageError
 from mcodec.outputs import atomic_output, check_output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mcodec.api.evaluators import Given
     from mcodec.api.goals import ByTask
@@ -146,18 +146,19 @@ def plan(
         planner = Planner(names, models, include, exclude, executor)
         solution = solve(planner, goal, judge, say)
         head = _head(planner, str(goal), solution)
-        rules = {name: tuple(_rules(planner, solution.outcome, name)) for name in names}
+        rules = _rules(planner, solution.outcome)
         elements = {
             name: sum(tensor.size for tensor in model.tensors)
             for name, model in zip(names, models, strict=True)
         }
         came = sum(tensor.nbytes for model in models for tensor in model.tensors)
-    text = render_plan(PlanFile(head, [rule for own in rules.values() for rule in own]))
+    text = render_plan(PlanFile(head, [rule for own in rules for rule in own]))
     if out is not None:
         with atomic_output(out) as temporary, open(temporary, "w", encoding="utf-8") as stream:
             stream.write(text)
     path = None if out is None else os.fspath(out)
-    return PlanReport(path, text, head, rules, elements, came, tuple(planner.warnings))
+    by_task = dict(zip(names, rules, strict=True))
+    return PlanReport(path, text, head, by_task, elements, came, tuple(planner.warnings))
 
 
 def _head(planner: Planner, goal: str, solution: Solution) -> PlanHead:
@@ -168,24 +169,25 @@ def _head(planner: Planner, goal: str, solution: Solution) -> PlanHead:
     return PlanHead(goal, solution.outcome.file_bytes, tasks)
 
 
-def _rules(planner: Planner, outcome: Measured, name: str) -> Iterator[PlanRule]:
-    """Yield what each tensor of a task gets; one that is stored as another takes no bytes."""
+def _rules(planner: Planner, outcome: Measured) -> list[tuple[PlanRule, ...]]:
+    """Return by task what each tensor gets; one that is stored as another takes no bytes."""
+    rules: list[list[PlanRule]] = [[] for _ in planner.names]
     for (task, index), codec in planner.codecs().items():
-        if planner.names[task] != name:
-            continue
         tensor = planner.models[task].tensors[index]
         place = planner.stored((task, index))
         peak, ratio = _error(outcome.errors.get(place))
         picked = planner.picks.get((task, index))
-        yield PlanRule(
-            f"{name}:{tensor.name}",
+        rule = PlanRule(
+            f"{planner.names[task]}:{tensor.name}",
             codec_string(codec.config()),
-            kind_of(tensor),
+            tensor.kind,
             outcome.stored.get((task, index), 0),
             peak,
             ratio,
             [] if picked is None else list(picked.refused),
         )
+        rules[task].append(rule)
+    return [tuple(own) for own in rules]
 
 
 def _task(planner: Planner, outcome: Measured, task: int, score: Score | None) -> PlannedTask:

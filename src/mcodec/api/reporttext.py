@@ -11,10 +11,28 @@ import math
 import re
 from typing import TYPE_CHECKING, Final
 
+from mcodec.api.words import counted, elide, size
+
 if TYPE_CHECKING:
     from mcodec.api.reportfigures import Quality
 
-_UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB")
+__all__ = [
+    "WIDEST",
+    "attribute",
+    "codec",
+    "counted",
+    "decibels",
+    "elide",
+    "error",
+    "exact",
+    "largest",
+    "name",
+    "percent",
+    "plain",
+    "shape",
+    "size",
+]
+
 _LONG: Final = re.compile(r"(?<==)[0-9]\.[0-9]{4,30}(?:e-?[0-9]{1,3})?(?=[,)])")
 WIDEST: Final = 96  # characters of one name on the page; a name may have 4,096 bytes
 
@@ -26,14 +44,7 @@ def plain(text: str, width: int = WIDEST) -> str:
     are not printable; half of a surrogate pair, from a file's name, cannot be written at all.
     """
     text = text if len(text) <= 4 * width else f"{text[: 2 * width]}…{text[-2 * width :]}"
-    shown = "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode()
-        for char in text.encode("utf-8", "backslashreplace").decode()
-    )
-    if len(shown) <= width:
-        return shown
-    head = (width - 1) // 2
-    return f"{shown[:head]}…{shown[head + 1 - width :]}"
+    return elide(text, width)
 
 
 def attribute(text: str, width: int = WIDEST) -> str:
@@ -57,20 +68,6 @@ def codec(text: str) -> str:
     shown = html.escape(plain(short, 120)).replace(",", ",<wbr>").replace("(", "(<wbr>")
     whole = f' title="{attribute(text, 300)}"' if short != text else ""
     return f"<code{whole}>{shown}</code>"
-
-
-def size(count: int) -> str:
-    """Write a number of bytes: 812 B, 4.21 MB (10^6)."""
-    value, unit = float(count), 0
-    while value >= 999.5 and unit < len(_UNITS) - 1:
-        value /= 1000
-        unit += 1
-    return f"{count} B" if unit == 0 else f"{value:.3g} {_UNITS[unit]}"
-
-
-def counted(count: int, noun: str) -> str:
-    """Write ``1 tensor`` or ``1,234 tensors``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def percent(part: float, whole: float) -> str:

@@ -98,18 +98,14 @@ def _sides(
     raise UsageError(f"{option} is given at most twice: for X, and for Y")
 
 
-def _kind(spec: TensorSpec) -> str:
-    return f"{spec.dtype}{list(spec.shape)}"
-
-
 def _tensor_line(one: TensorDifference) -> str:
     name = render.elide(one.name)
     if one.right is None or one.left is None:
         side, spec = ("X", one.left) if one.right is None else ("Y", one.right)
-        return f"{name}: only in {side}" + (f", {_kind(spec)}" if spec else "")
+        return f"{name}: only in {side}" + (f", {spec.kind}" if spec else "")
     parts = []
     if one.left != one.right:
-        parts.append(f"{_kind(one.left)} in X, {_kind(one.right)} in Y")
+        parts.append(f"{one.left.kind} in X, {one.right.kind} in Y")
     if one.left.shape == one.right.shape:
         parts.append(_values_text(one, one.left.size))
     return f"{name}: {'; '.join(parts)}"

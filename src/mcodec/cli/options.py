@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -12,11 +12,13 @@ from mcodec.errors import McodecError, UsageError
 from mcodec.storage import io_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     _SizeType = click.ParamType[int]
 else:
     _SizeType = click.ParamType  # click takes no type parameter before 8.4
+
+N = TypeVar("N", int, float)
 
 # Completes names of files; the library says what is wrong with one, and with which exit code.
 PATH: Final = click.Path(readable=False)
@@ -152,20 +154,32 @@ def parse_bits(text: str | None) -> int | list[int] | dict[str, int] | None:
     """Parse ``12``, ``12,11`` or ``A=12,B=11``."""
     if text is None:
         return None
-    parts = text.split(",")
     try:
-        if "=" not in text:
-            numbers = [int(part) for part in parts]
-            return numbers[0] if len(numbers) == 1 else numbers
-        pairs = [part.rpartition("=") for part in parts]
-        found = {name.strip(): int(bits) for name, _, bits in pairs}
-        if "" in found:
-            raise ValueError
+        found = by_task(text, int)
     except ValueError:
         message = f"--bits {text!r} is not of the form 12, or 12,11, or A=12,B=11"
         raise UsageError(message) from None
-    if len(found) < len(parts):
+    if isinstance(found, dict) and len(found) < len(text.split(",")):
         raise UsageError(f"--bits {text!r} names a task twice")
+    return found
+
+
+def by_task(text: str, number: Callable[[str], N]) -> N | list[N] | dict[str, N]:
+    """Split numbers: one for all tasks, one a task in order, or by name; of a name twice the last.
+
+    Raises
+    ------
+    ValueError
+        It has none of these forms.
+    """
+    parts = text.split(",")
+    if "=" not in text:
+        numbers = [number(part) for part in parts]
+        return numbers[0] if len(numbers) == 1 else numbers
+    pairs = [part.rpartition("=") for part in parts]
+    found = {name.strip(): number(value) for name, _, value in pairs}
+    if "" in found:
+        raise ValueError
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -99,18 +100,11 @@ def _numbers(flag: str, text: str | None) -> float | list[float] | dict[str, flo
     """Parse ``45``, ``45,40`` or ``A=45,B=40``."""
     if text is None:
         return None
-    parts = text.split(",")
-    try:
-        if "=" not in text:
-            found = [float(part) for part in parts]
-            return found[0] if len(found) == 1 else found
-        pairs = [part.rpartition("=") for part in parts]
-        by_name = {name.strip(): float(number) for name, _, number in pairs}
-    except ValueError:
-        by_name = {}
-    if len(by_name) < len(parts) or "" in by_name:
-        raise UsageError(f"--{flag} {text!r} is not of the form 45, or 45,40, or A=45,B=40")
-    return by_name
+    with contextlib.suppress(ValueError):
+        found = options.by_task(text, float)
+        if not isinstance(found, dict) or len(found) == len(text.split(",")):
+            return found
+    raise UsageError(f"--{flag} {text!r} is not of the form 45, or 45,40, or A=45,B=40")
 
 
 def _to_json(report: PlanReport) -> dict[str, Any]:

@@ -4,48 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from mcodec.api.words import counted, elide, printable, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from mcodec.api.listing import TaskRow
 
-_UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB")
-_WIDEST: Final = 100  # characters of one cell; a name may have 4,096 bytes
-
-
-def printable(text: str) -> str:
-    """Escape what a terminal would act on: names come from files."""
-    return "".join(
-        char if char.isprintable() or char == " " else char.encode("unicode_escape").decode()
-        for char in text.encode("utf-8", "backslashreplace").decode()
-    )
-
-
-def elide(text: str, width: int = _WIDEST) -> str:
-    """Escape a text, and leave out its middle where it is long: names differ at their ends."""
-    text = printable(text)
-    if len(text) <= width:
-        return text
-    head = (width - 1) // 2
-    return f"{text[:head]}…{text[head + 1 - width :]}"
-
-
-def size(count: int) -> str:
-    """Write a number of bytes: 812 B, 4.21 MB (10^6)."""
-    value, unit = float(count), 0
-    while value >= 999.5 and unit < len(_UNITS) - 1:
-        value /= 1000
-        unit += 1
-    return f"{count} B" if unit == 0 else f"{value:.3g} {_UNITS[unit]}"
-
-
-def counted(count: int, noun: str) -> str:
-    """Write ``1 tensor`` or ``1,234 tensors``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+__all__ = [
+    "counted",
+    "elide",
+    "emit_json",
+    "printable",
+    "progress_bar",
+    "size",
+    "status",
+    "table",
+    "task_table",
+    "warn",
+]
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:

@@ -161,16 +161,11 @@ class Plan:
             tensor = tensors.get(name)
             if tensor is None:
                 wrong.append(f"{name} is not there")
-            elif kind_of(tensor) != kind:
-                wrong.append(f"{name} is {kind_of(tensor)}, not {kind}")
+            elif tensor.kind != kind:
+                wrong.append(f"{name} is {tensor.kind}, not {kind}")
         if self.file_bytes is not None:
             wrong += [f"{name} is not in the plan" for name in tensors if name not in self.kinds]
         return wrong
-
-
-def kind_of(tensor: TensorSpec) -> str:
-    """Write a tensor's dtype and shape, as rules have it."""
-    return f"{tensor.dtype}{list(tensor.shape)}"
 
 
 def parse_plan(text: str, where: str) -> Plan:
