@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from mcodec.codec.base import (
@@ -146,20 +147,9 @@ class BfpCodec(Codec):
         if mode not in (PLANES, SYMBOLS):
             return None
         start, stop = run.span(block)
-        n = stop - start
-        length = plane_bytes(n)
-        streams = []
-        if self.scope.kind == "block":
-            streams.append(StreamSpec("exponent", 2 * self.scope.count_in_block(run, block)))
-        streams.append(StreamSpec("sign", length, variable=self.signs == "compact"))
-        top = self.bits
-        if mode == SYMBOLS:
-            streams.append(StreamSpec("symbols", n))
-            top -= min(SYMBOL_BITS, self.bits)
-        streams.extend(
-            StreamSpec(f"mantissa.{k}", length, self.bits - k) for k in range(top - 1, -1, -1)
-        )
-        return tuple(streams)
+        local = self.scope.kind == "block"
+        exponents = self.scope.count_in_block(run, block) if local else -1
+        return _streams(self.bits, self.signs, exponents, stop - start, mode)
 
     @property
     def first_magnitude(self) -> int:
@@ -314,3 +304,17 @@ class BfpCodec(Codec):
         if view.midpoint is not None:
             return view.midpoint
         return self.reconstruct == "mid" if count == self.bits else True
+
+
+@lru_cache(maxsize=1024)  # blocks are alike, and every reading of one asks
+def _streams(bits: int, signs: str, exponents: int, n: int, mode: int) -> tuple[StreamSpec, ...]:
+    """Return the streams of a block of n elements; `exponents` is -1 where they are in the head."""
+    length = plane_bytes(n)
+    streams = [] if exponents < 0 else [StreamSpec("exponent", 2 * exponents)]
+    streams.append(StreamSpec("sign", length, variable=signs == "compact"))
+    top = bits
+    if mode == SYMBOLS:
+        streams.append(StreamSpec("symbols", n))
+        top -= min(SYMBOL_BITS, bits)
+    streams.extend(StreamSpec(f"mantissa.{k}", length, bits - k) for k in range(top - 1, -1, -1))
+    return tuple(streams)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from mcodec.codec import positions
@@ -145,10 +146,7 @@ class CsrCodec(Codec):
         values = self.values.block_streams(run, block, mode & 15)
         if places is None or values is None:
             return None
-        counted = [
-            spec if spec.variable else replace(spec, variable=True, counted=True) for spec in values
-        ]
-        return (*places, *counted)
+        return (*places, *_counted(values))
 
     @property
     def surveys(self) -> bool:
@@ -310,3 +308,11 @@ def break_even(value_bits: float, position_bits: float | None = None) -> float:
 
 def _entropy(share: float) -> float:
     return -sum(p * math.log2(p) for p in (share, 1 - share) if p)
+
+
+@lru_cache(maxsize=1024)  # blocks are alike, and every reading of one asks
+def _counted(values: tuple[StreamSpec, ...]) -> tuple[StreamSpec, ...]:
+    """Say of the streams of values that the positions before them give their lengths."""
+    return tuple(
+        spec if spec.variable else replace(spec, variable=True, counted=True) for spec in values
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mcodec.codec import float_symbols
@@ -93,26 +94,7 @@ class FloatCodec(Codec):
     def block_streams(self, run: RunSpec, block: int, mode: int) -> tuple[StreamSpec, ...] | None:
         """Return sign, exponent and mantissa planes from the top down, or symbols for some."""
         start, stop = run.span(block)
-        n = stop - start
-        length = plane_bytes(n)
-        form = FLOATS[run.dtype]
-        kept = self.stored_mantissa(form)
-        names: tuple[str, ...] = ("exponent",)
-        top = form.mantissa - 1
-        if mode:
-            if not float_symbols.has_mode(run.dtype, mode, kept):
-                return None
-            names, top = ("symbols",), top - float_symbols.BITS
-        elif form.exponent > 8:
-            names = ("exponent.1", "exponent.0")
-        return (
-            StreamSpec("sign", length),
-            *(StreamSpec(name, n) for name in names),
-            *(
-                StreamSpec(f"mantissa.{k}", length, form.mantissa - k)
-                for k in range(top, form.mantissa - 1 - kept, -1)
-            ),
-        )
+        return _streams(run.dtype, self.stored_mantissa(FLOATS[run.dtype]), stop - start, mode)
 
     def encode(
         self,
@@ -235,6 +217,28 @@ class FloatCodec(Codec):
         bare = magnitude == special
         if bare.any():
             bits[bare & _any_bit(rest, bits.size)] |= kind(1 << (form.mantissa - 1))
+
+
+@lru_cache(maxsize=1024)  # blocks are alike, and every reading of one asks
+def _streams(dtype: str, kept: int, n: int, mode: int) -> tuple[StreamSpec, ...] | None:
+    """Return the streams of a block of n elements with so many mantissa planes."""
+    form, length = FLOATS[dtype], plane_bytes(n)
+    names: tuple[str, ...] = ("exponent",)
+    top = form.mantissa - 1
+    if mode:
+        if not float_symbols.has_mode(dtype, mode, kept):
+            return None
+        names, top = ("symbols",), top - float_symbols.BITS
+    elif form.exponent > 8:
+        names = ("exponent.1", "exponent.0")
+    return (
+        StreamSpec("sign", length),
+        *(StreamSpec(name, n) for name in names),
+        *(
+            StreamSpec(f"mantissa.{k}", length, form.mantissa - k)
+            for k in range(top, form.mantissa - 1 - kept, -1)
+        ),
+    )
 
 
 def _merge(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from mcodec.codec.base import (
@@ -98,12 +99,7 @@ class Int8Codec(Codec):
             return (StreamSpec("codes", stop - start),)
         if mode != PLANES:
             return None
-        length = plane_bytes(stop - start)
-        magnitudes = (
-            StreamSpec(f"magnitude.{k}", length, MAGNITUDE_BITS - k)
-            for k in range(MAGNITUDE_BITS - 1, -1, -1)
-        )
-        return (StreamSpec("sign", length), *magnitudes)
+        return _planes(plane_bytes(stop - start))
 
     @property
     def surveys(self) -> bool:
@@ -242,3 +238,13 @@ class Int8Codec(Codec):
         out[:] = 0
         for _, part in run.parts(block):
             out[part] = found[part]
+
+
+@lru_cache(maxsize=1024)  # blocks are alike, and every reading of one asks
+def _planes(length: int) -> tuple[StreamSpec, ...]:
+    """Return the streams of planes of so many bytes."""
+    magnitudes = (
+        StreamSpec(f"magnitude.{k}", length, MAGNITUDE_BITS - k)
+        for k in range(MAGNITUDE_BITS - 1, -1, -1)
+    )
+    return (StreamSpec("sign", length), *magnitudes)

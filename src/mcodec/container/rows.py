@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from array import array
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mcodec.container.header import ROW_SIZE, Header
 from mcodec.errors import FormatError
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mcodec.container.manifest import Checked
+
+    Streams = tuple[StreamSpec, ...]
 
 ROW: Final = struct.Struct("<QIIQ5B3s")
 EMPTY_HASH: Final = 0x2D06800538D394C2  # XXH3-64 of no bytes
@@ -111,9 +113,13 @@ class RowTable:
 
     def __init__(self, packed: memoryview, header: Header, checked: Checked) -> None:
         self._packed = packed
+        self._header = header
         self._bases = array("Q")  # run -> index into _starts of its head
         self._starts = array("L")  # first row of each head and block, and one past the last
         self._rowless: set[int] = set()  # runs whose blocks have no streams
+        # The Raw of plain chunks, by the streams of a block: blocks are alike, and codecs give the
+        # same tuple for each, which is held here so that its id stays its own.
+        self._lengths: dict[int, tuple[Streams, dict[tuple[int, int, int], int | None]]] = {}
         claims: list[int] = []
         index = 0
         for run, spec in enumerate(checked.runs):
@@ -125,11 +131,12 @@ class RowTable:
                 blocks = 0
             for block in range(-1, blocks):
                 self._starts.append(index)
-                index = self._walk(index, codec, spec, block, header, claims)
+                index = self._walk(index, codec, spec, block, claims)
         self._starts.append(index)
         if index != header.row_count:
             raise _refuse("row_order", index, "rows are left over behind the last run")
         _check_overlap(claims, header)
+        self._lengths.clear()
 
     def get(self, index: int) -> Row:
         """Return row `index`."""
@@ -143,42 +150,99 @@ class RowTable:
         return map(self.get, range(self._starts[at], self._starts[at + 1]))
 
     def _walk(
-        self,
-        index: int,
-        codec: CodecLike,
-        spec: RunSpec,
-        block: int,
-        header: Header,
-        claims: list[int],
+        self, index: int, codec: CodecLike, spec: RunSpec, block: int, claims: list[int]
     ) -> int:
         """Check the rows of one block from row `index` on, and return the next row's index."""
+        packed, unpack = self._packed, ROW.unpack_from
+        count, end = self._header.row_count, self._header.file_length
         streams: tuple[StreamSpec, ...] | None = None
         covered, mode = 0, 0
+        lengths: dict[tuple[int, int, int], int | None] = {}
         if block < 0:
             streams = codec.head_streams(spec)
             if not streams:
                 return index
         while streams is None or covered < len(streams):
-            if index >= header.row_count:
+            if index >= count:
                 raise _refuse("row_order", index, "rows are missing")
-            row = self.get(index)
-            _check_row(index, row)
-            if row.first != covered:
-                raise _refuse("row_order", index, f"stream {row.first} where {covered} was due")
+            row = unpack(packed, index * ROW_SIZE)
+            offset, stored, raw, _, coder, _, first, number, its_mode, _ = row
             if streams is None:
-                mode = row.mode
+                mode = its_mode
                 streams = codec.block_streams(spec, block, mode)
-            covered += row.streams
-            if streams is not None and covered > len(streams):
-                raise _refuse("row_order", index, "more streams than the block has")
-            if streams is None or row.mode != mode:
-                raise _refuse("row_invalid", index, f"mode {row.mode} is not one of its codec's")
-            _check_length(index, row, streams[row.first : covered])
-            _check_bounds(index, row, header)
-            if row.stored:
-                claims.append(row.offset << 32 | row.stored)
+                lengths = self._lengths_of(streams)
+            key = (first, number, coder)
+            if key not in lengths:
+                lengths[key] = _plain_length(streams or (), *key)
+            # Most rows are plainly good, and a file has many: the rest is for `_check`, which
+            # knows the rules in their order.
+            if not (
+                first == covered
+                and its_mode == mode
+                and raw == lengths[key]
+                and row[9] == ZEROS
+                and (_stores(row, end) if stored else _fills(row))
+            ):
+                self._check(index, Row._make(row), streams, covered, mode)
+            covered += number
+            if stored:
+                claims.append(offset << 32 | stored)
             index += 1
         return index
+
+    def _lengths_of(self, streams: Streams | None) -> dict[tuple[int, int, int], int | None]:
+        if streams is None:
+            return {}
+        return self._lengths.setdefault(id(streams), (streams, {}))[1]
+
+    def _check(
+        self,
+        index: int,
+        row: Row,
+        streams: tuple[StreamSpec, ...] | None,
+        covered: int,
+        mode: int,
+    ) -> None:
+        """Refuse a row that breaks a rule of section 6, step 13."""
+        _check_row(index, row)
+        if row.first != covered:
+            raise _refuse("row_order", index, f"stream {row.first} where {covered} was due")
+        covered += row.streams
+        if streams is not None and covered > len(streams):
+            raise _refuse("row_order", index, "more streams than the block has")
+        if streams is None or row.mode != mode:
+            raise _refuse("row_invalid", index, f"mode {row.mode} is not one of its codec's")
+        _check_length(index, row, streams[row.first : covered])
+        _check_bounds(index, row, self._header)
+
+
+def _stores(row: tuple[Any, ...], end: int) -> bool:
+    """Tell whether a row's chunk is plainly good where it stands in a file of `end` bytes."""
+    offset, stored, raw, _, coder, fill = row[:6]
+    return bool(
+        fill == 0
+        and ((coder == RAW and stored == raw) or coder == ZSTD)
+        and (offset & 63 == 0 or (offset & 7 == 0 and stored < ALIGNED))
+        and 64 <= offset <= end - stored
+    )
+
+
+def _fills(row: tuple[Any, ...]) -> bool:
+    """Tell whether a row of no bytes is plainly good."""
+    return bool(row[0] == 0 and row[4] == FILL and row[3] == EMPTY_HASH)
+
+
+def _plain_length(
+    streams: tuple[StreamSpec, ...], first: int, number: int, coder: int
+) -> int | None:
+    """Return the Raw of a chunk of streams that are all there and of fixed lengths; else None."""
+    chosen = streams[first : first + number]
+    if number == 0 or len(chosen) != number or any(spec.variable for spec in chosen):
+        return None
+    if coder == ZSTD and number > 1:
+        return None
+    length = raw_length([spec.length for spec in chosen], coder)
+    return length if length <= MAX_CHUNK_RAW else None
 
 
 def _check_bounds(index: int, row: Row, header: Header) -> None:
