@@ -12,6 +12,8 @@ from mcodec.types import FILL, RAW, ZSTD, CodedStream, StreamSpec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mcodec.container.rows import Row
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
@@ -29,6 +31,13 @@ class Chunk:
     def stored(self) -> int:
         """The bytes that the chunk takes in the file."""
         return sum(map(len, self.pieces))
+
+
+def chunk_of(row: Row, stored: memoryview, specs: Sequence[StreamSpec]) -> Chunk:
+    """Return a chunk that a file has, from its row, its bytes and the streams in it."""
+    level = max(spec.level for spec in specs)
+    pieces = (stored,) if row.stored else ()
+    return Chunk(row.first, row.streams, level, row.coder, row.fill, row.raw, pieces)
 
 
 def group(specs: Sequence[StreamSpec], coded: Sequence[CodedStream], layout: str) -> list[Chunk]:

@@ -14,13 +14,15 @@ from mcodec import frames
 from mcodec.container import header as headers
 from mcodec.container import manifest as manifests
 from mcodec.container.chunks import Stream, front, ranges, split
+from mcodec.container.layout import Chunk, chunk_of
 from mcodec.container.rows import Row, RowTable
 from mcodec.errors import FormatError
 from mcodec.limits import MIB, decoded_budget
 from mcodec.types import FILL, RAW, ZSTD, CodecLike, CodedStream, Fill, RunSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from mcodec.container.manifest import Manifest, ParseCodec
     from mcodec.storage import ByteSource
@@ -123,6 +125,26 @@ class ContainerReader:
         """Return the rows of a block, or of the head with block -1."""
         return list(self._rows.rows(run, block))
 
+    def extents(
+        self, places: Iterable[tuple[int, int]], level: int | None = None
+    ) -> list[tuple[int, int]]:
+        """Return the (start, stop) that `read_streams` will read for each (run, block), in order.
+
+        With `level`, as `read_streams` has it.
+        """
+        found = []
+        for run, block in places:
+            rows = self.rows(run, block)
+            if level is not None and rows:
+                specs = self.specs(run, block, rows[0].mode)
+                rows = [row for row in rows if specs[row.first].level <= level]
+            found += [(start, stop) for start, stop, _ in ranges(rows) if stop > start]
+        return found
+
+    def ahead(self, extents: Sequence[tuple[int, int]]) -> AbstractContextManager[None]:
+        """Say what will be read soon: a source that is far away fetches it in few requests."""
+        return self._source.ahead(extents)
+
     def specs(self, run: int, block: int, mode: int) -> tuple[StreamSpec, ...]:
         """Return the streams of a block, or of the head with block -1."""
         codec, spec = self.codec(run), self.runs[run]
@@ -140,15 +162,33 @@ class ContainerReader:
         rows = self.rows(run, block)
         mode = rows[0].mode if rows else 0
         specs = self.specs(run, block, mode)
-        wanted = [row for row in rows if level is None or specs[row.first].level <= level]
+        if level is not None:
+            rows = [row for row in rows if specs[row.first].level <= level]
         streams: list[Stream | None] = [None] * len(specs)
-        for row, _, found in self._split_chunks(run, block, wanted):
-            streams[row.first : row.first + row.streams] = found
+        if any(spec.counted for spec in specs):
+            for row, _, found in self._split_chunks(run, block, rows):
+                streams[row.first : row.first + row.streams] = found
+        else:
+            with self._place(run, block):
+                for row, stored in self._read_chunks(rows):
+                    first, stop = row.first, row.first + row.streams
+                    streams[first:stop] = split(row, stored, specs[first:stop])
         if level is not None:  # a chunk may carry streams beyond the level asked for
             for index, spec in enumerate(specs):
                 if spec.level > level:
                     streams[index] = None
         return mode, streams
+
+    def stored_chunks(self, run: int, block: int) -> tuple[int, list[Chunk]]:
+        """Return a block's mode and chunks as they stand in the file; only hashes are checked."""
+        rows = self.rows(run, block)
+        mode = rows[0].mode if rows else 0
+        specs = self.specs(run, block, mode)
+        with self._place(run, block):
+            return mode, [
+                chunk_of(row, stored, specs[row.first : row.first + row.streams])
+                for row, stored in self._read_chunks(rows)
+            ]
 
     def coded_streams(self, run: int, block: int) -> tuple[int, list[CodedStream]]:
         """Return a block's streams as they are stored, shared chunks taken apart."""

@@ -54,6 +54,15 @@ class Part:
     coded: Sequence[CodedStream]
 
 
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """The chunks of one block (or head, block -1) of one run, as another file has them."""
+
+    run: int
+    mode: int
+    chunks: Sequence[Chunk]
+
+
 class ContainerWriter:
     """Collects blocks, and writes the file when `finish` is called.
 
@@ -104,9 +113,15 @@ class ContainerWriter:
                 raise UsageError("the writer was left without finish()")
         self._stack.__exit__(kind, error, trace)
 
-    def put(self, parts: Sequence[Part]) -> None:
-        """Place one block of a run, or of every run of a fused group."""
-        chunks = [group(part.specs, part.coded, self._layout) for part in parts]
+    def put(self, parts: Sequence[Part | Copy]) -> None:
+        """Place one block of a run, or of every run of a fused group.
+
+        Chunks that are copied stay as they are: they have to come from a file of this layout.
+        """
+        chunks = [
+            part.chunks if isinstance(part, Copy) else group(part.specs, part.coded, self._layout)
+            for part in parts
+        ]
         for member, position in interleave(chunks):
             part = parts[member]
             rows = self._rows.setdefault(part.run, [])
