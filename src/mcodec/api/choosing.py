@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from mcodec.api.families import find_families
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     Based = tuple[Codec, tuple[Place, ...]]  # a codec, and what the tensor stands on, one a role
 
+_NOTHING: Final[Mapping[Place, Based]] = MappingProxyType({})
 KERAS: Final = ("hdf5", "keras", "keras_shards")  # whose kernels have the outputs last
 
 
@@ -42,6 +44,7 @@ def choose_codecs(
     names: Sequence[str],
     options: Options,
     executor: Executor | None,
+    there: Mapping[Place, Based] = _NOTHING,
 ) -> Chosen:
     """Choose a codec for each tensor that is stored.
 
@@ -57,6 +60,8 @@ def choose_codecs(
         Of the tasks; what a person asked for.
     executor
         Who tries codecs.
+    there
+        Tensors that are coded already; others may stand on them.
 
     Raises
     ------
@@ -64,14 +69,14 @@ def choose_codecs(
         A codec that costs more than it saves, and nobody insists on it.
     """
     chosen = Chosen({})
-    _as_asked(values, own, stored, names, options, chosen)
+    _as_asked(values, own, stored, names, options, there, chosen)
     free = [
         place
         for place, codec in own.items()
         if is_free(codec, names[place[0]], values.spec(place), options)
     ]
     if options.auto and free:
-        _automatic(values, own, stored, free, options, executor, chosen)
+        _automatic(values, stored, free, options, executor, there, chosen)
     return chosen
 
 
@@ -81,6 +86,7 @@ def _as_asked(
     stored: Mapping[Place, Place],
     names: Sequence[str],
     options: Options,
+    there: Mapping[Place, Based],
     chosen: Chosen,
 ) -> None:
     """Give each tensor the codec that was asked for, and a base where it needs one."""
@@ -88,7 +94,7 @@ def _as_asked(
     first: dict[Place, Place] = {}
     if based:
         models = [model.tensors for model in values.models]
-        first = find_families(models, set(own), based, stored)
+        first = find_families(models, {*own, *there}, based, stored)
     for place, codec in own.items():
         tensor = values.spec(place)
         where = f"tensor {names[place[0]]}:{tensor.name}"
@@ -135,11 +141,11 @@ def cut(codec: CsrCodec, came_from: str, rank: int) -> CsrCodec:
 
 def _automatic(
     values: Values,
-    own: Mapping[Place, Codec],
     stored: Mapping[Place, Place],
     free: Sequence[Place],
     options: Options,
     executor: Executor | None,
+    there: Mapping[Place, Based],
     chosen: Chosen,
 ) -> None:
     """Give the tensors that nothing was asked for the smallest lossless codec."""
@@ -152,7 +158,7 @@ def _automatic(
         models = [model.tensors for model in values.models]
         bases = {
             place
-            for place, (codec, below) in chosen.codecs.items()
+            for place, (codec, below) in {**there, **chosen.codecs}.items()
             if not below and codec.exact(values.spec(place).dtype)
         }
         first = find_families(models, bases, set(free), stored)

@@ -7,23 +7,21 @@ from typing import TYPE_CHECKING, Any, Final
 import mcodec
 from mcodec.api import sources as inputs
 from mcodec.api.choices import list_choices
-from mcodec.api.choosing import choose_codecs
+from mcodec.api.codings import Codings
 from mcodec.api.describe import describe
 from mcodec.api.encode import EncodedBlock, RunEncoder
-from mcodec.api.equal import chosen_first, find_equal, users_of
+from mcodec.api.equal import users_of
 from mcodec.api.listing import list_tasks, share
 from mcodec.api.packreport import Measured, PackReport, TaskCost
 from mcodec.api.pairing import find_tensor, pair_tensors
-from mcodec.api.planning import Coding, Options, Place, choose, survey
+from mcodec.api.planning import Coding
 from mcodec.api.runs import RunPlan, lay_out
-from mcodec.api.scalenames import scales_of
-from mcodec.api.values import Values
 from mcodec.codec import error
 from mcodec.codec.raw import RawCodec
 from mcodec.container.writer import ContainerWriter
 from mcodec.engine import map_ordered
 from mcodec.errors import UsageError
-from mcodec.limits import MAX_TASKS, MAX_TENSORS, decoded_budget
+from mcodec.limits import decoded_budget
 from mcodec.types import itemsize
 
 if TYPE_CHECKING:
@@ -31,15 +29,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from concurrent.futures import Executor
 
-    from mcodec.api.auto import Choice
+    from mcodec.api.planning import Options, Place
     from mcodec.api.progress import Progress
-    from mcodec.codec.base import Codec
     from mcodec.formats.base import TensorSource
 
 SKELETON: Final = "skeleton"
 
 
-class Packing:
+class Packing(Codings):
     """One call of `pack`, step by step."""
 
     def __init__(
@@ -52,36 +49,15 @@ class Packing:
         progress: Progress,
         meta: Mapping[str, Mapping[str, str]],
     ) -> None:
-        self._names = names
-        self._options = options
+        super().__init__(names, models, options, executor)
         self._layout = layout
-        self._executor = executor
         self._progress = progress
         self._meta = meta
-        self._warnings = [
-            f"task {name!r}: {note}"
-            for name, model in zip(names, models, strict=True)
-            for note in model.notes
-        ]
-        self._tasks = models
-        # Owner maps and skeletons are sources too, behind those of the tasks.
-        self._models = list(models)
-        self._codings: list[dict[int, Coding]] = [{} for _ in models]  # by stored tensor
-        self._values = Values(self._models, self._codings)
-        self._stored: dict[Place, Place] = {}  # tensors that are stored as another one
-        self._choices: tuple[Choice, ...] = ()
         self._runs: list[RunPlan] = []
 
     def code(self, fuse: bool, overrides: Sequence[tuple[int, str, int, str]]) -> None:
         """Choose codecs, survey what needs it, and lay tensors into runs."""
-        items: dict[Place, Codec] = {}
-        for task, model in enumerate(self._tasks):
-            scales = scales_of(model.tensors)
-            for index, tensor in enumerate(model.tensors):
-                name = self._names[task]
-                items[task, index] = choose(task, name, tensor, self._options, scales)
-        self._check(list(items))
-        self._code(items)
+        self._code(self._asked(range(len(self._tasks))))
         specs = [model.tensors for model in self._models]
         groups = self._fused(pair_tensors(specs[: len(self._tasks)], overrides)) if fuse else []
         owners = {(task, 0): () for task in range(len(self._tasks), len(specs))}  # no task's own
@@ -95,40 +71,6 @@ class Packing:
                 message = f"--pair {pair[1]!r}, {pair[3]!r}: not fused, their codecs differ"
                 self._warnings.append(message)
 
-    def _code(self, items: Mapping[Place, Codec]) -> None:
-        """Find what is equal, what stands on what, and what each codec finds in the values."""
-        ties = [model.same_as for model in self._tasks]
-        own = {place: codec for place, codec in items.items() if place[1] not in ties[place[0]]}
-        equal = find_equal(self._values, own, self._executor)
-        self._stored = chosen_first(equal, ties)
-        own = {place: codec for place, codec in own.items() if place not in equal}
-        chosen = choose_codecs(
-            self._values, own, self._stored, self._names, self._options, self._executor
-        )
-        self._choices = chosen.choices
-        self._warnings += chosen.warnings
-        self._codings += [{} for _ in self._models[len(self._codings) :]]  # owner maps
-        # What others stand on first: a survey may need its canonical decode.
-        for based in (False, True):
-            work = [item for item in chosen.codecs.items() if bool(item[1][1]) == based]
-            found = map_ordered(self._executor, self._survey, work)
-            for (place, _), (coding, warning) in zip(work, found, strict=True):
-                self._codings[place[0]][place[1]] = coding
-                if warning:
-                    self._warnings.append(f"task {self._names[place[0]]!r}: {warning}")
-
-    def codecs(self) -> dict[Place, Codec]:
-        """Return the codecs of the tasks' tensors that are stored, in order."""
-        return {
-            (task, index): own[index].codec
-            for task, own in enumerate(self._codings[: len(self._tasks)])
-            for index in sorted(own)
-        }
-
-    def _place(self, task: int, index: int) -> Place:
-        """Return the tensor that is stored for this one: another, where both are equal."""
-        return self._stored.get((task, index), (task, index))
-
     def _fused(self, groups: Sequence[Mapping[int, int]]) -> list[dict[int, int]]:
         """Leave out of groups what is stored as another tensor."""
         own = (
@@ -136,31 +78,6 @@ class Packing:
             for group in groups
         )
         return [group for group in own if len(group) > 1]
-
-    def _check(self, places: Sequence[Place]) -> None:
-        """Refuse more than a file can hold, and a plan for other models."""
-        if len(places) > MAX_TENSORS or len(self._tasks) > MAX_TASKS:
-            message = f"{len(places):,} tensors of {len(self._tasks):,} tasks"
-            raise UsageError(
-                f"{message} are more than a file holds ({MAX_TENSORS:,}; {MAX_TASKS:,})"
-            )
-        tensors = {
-            f"{self._names[task]}:{tensor.name}": tensor
-            for task, index in places
-            for tensor in [self._tasks[task].tensors[index]]
-        }
-        wrong = self._options.plan.misfits(tensors)
-        if wrong:
-            more = f", and {len(wrong) - 3:,} more" if len(wrong) > 3 else ""
-            raise UsageError(f"the plan does not fit the models: {'; '.join(wrong[:3])}{more}")
-        for pattern in self._options.plan.unused(tensors):
-            self._warnings.append(f"the plan's pattern {pattern!r} matches no tensor")
-
-    def _survey(self, item: tuple[Place, tuple[Codec, tuple[Place, ...]]]) -> tuple[Coding, str]:
-        place, (codec, bases) = item
-        found: list[str] = []
-        coding = survey(self._values, place, codec, bases, found.append)
-        return coding, "".join(found)
 
     def write(self, out: str | os.PathLike[str]) -> PackReport:
         """Encode all blocks, and write the file."""
