@@ -11,6 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import mcodec
+from mcodec.api.handle import File
+from mcodec.api.slices import TensorSlice
+from mcodec.codec.registry import from_config
+from mcodec.container.reader import ContainerReader
+from mcodec.storage import LocalFile
+from mcodec.types import BLOCK, TensorSpec
 from support import cases, strategies
 
 if TYPE_CHECKING:
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
     from mcodec.api.handle import Task
 
 BIG = (1031, 777)  # four blocks, none of which ends with a row
+SHAPES = (BIG, (1, 800_000), (800_000,), (2, 2, BLOCK), (3, 300_000), (5, 7, 11), (200_000, 4))
 PLACES = (0, 1, 336, 337, 338, 674, 675, 1029, 1030, 1031, -1, -1031, 2000, -2000, None)
 
 
@@ -108,3 +115,97 @@ def test_a_slice_reads_only_its_blocks(tmp_path: Path) -> None:
             task.get_slice("w")[1030]
         assert caught.value.code == "chunk_checksum"
         assert "'w'" in str(caught.value)
+
+
+def rows(length: int) -> st.SearchStrategy[Any]:
+    """Indices of one axis: near and far rows, and lists of them."""
+    place = st.integers(-length, length - 1)
+    return (
+        place
+        | st.slices(length)
+        | st.lists(place, min_size=1, max_size=3)
+        | st.lists(place, max_size=3).map(lambda found: np.array(found, np.int32))
+        | st.just(slice(None))
+    )
+
+
+@given(data=st.data(), shape=st.sampled_from(SHAPES))
+def test_only_the_blocks_that_are_touched_are_asked_for(
+    data: st.DataObject, shape: tuple[int, ...]
+) -> None:
+    whole = np.arange(np.prod(shape), dtype=np.uint32)
+    asked: list[int] = []
+
+    def read(start: int, stop: int) -> Any:
+        assert 0 <= start < stop <= whole.size
+        asked.extend(range(start // BLOCK, (stop - 1) // BLOCK + 1))
+        return whole[start:stop].copy()
+
+    index = data.draw(st.tuples(*map(rows, shape[: data.draw(st.integers(0, len(shape)))])))
+    if data.draw(st.booleans()):
+        keep = data.draw(st.integers(0, len(index)))
+        index = (*index[:keep], ..., *index[keep:])
+    found = TensorSlice(TensorSpec("w", "uint32", shape), read)
+    try:
+        expected = whole.reshape(shape)[index]
+    except IndexError:  # lists that do not go together, or an index past its end
+        with pytest.raises(IndexError):
+            found[index]
+        assert not asked
+        return
+    array = found[index]
+    assert cases.same_bits(np.asarray(array), np.asarray(expected))
+    needed = set((np.asarray(expected).reshape(-1) // BLOCK).tolist())
+    lists = sum(isinstance(item, list | np.ndarray) for item in index)
+    assert set(asked) == needed if lists < 2 else set(asked) >= needed  # NumPy takes pairs of two
+    assert len(asked) <= 3 * len(set(asked))
+
+
+class Counting(LocalFile):
+    """A file that remembers where it was read."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self.reads: list[tuple[int, int]] = []
+
+    def read_at(self, offset: int, length: int) -> Any:
+        self.reads.append((offset, offset + length))
+        return super().read_at(offset, length)
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "blocks"),
+    [
+        ("tall", 5, {0}),
+        ("tall", np.s_[400:500], {1}),
+        ("tall", np.s_[300:400, 3], {0, 1}),
+        ("tall", np.s_[::700], {0, 2}),
+        ("tall", np.s_[[0, 1030]], {0, 3}),
+        ("flat", np.s_[:, 300_000:300_010], {1}),
+        ("flat", np.s_[0, -1], {3}),
+        ("flat", np.s_[..., ::524_288], {0, 2}),
+        ("planes", np.s_[:, 0, :10], {0, 2}),
+        ("planes", np.s_[1, 1], {3}),
+        ("planes", np.s_[2:], set()),
+    ],
+)
+def test_only_chunks_of_touched_blocks_are_read(
+    tmp_path: Path, name: str, index: Any, blocks: set[int]
+) -> None:
+    shapes = {"tall": BIG, "flat": (1, 800_000), "planes": (2, 2, BLOCK)}
+    arrays = {key: cases.noise("float32", shape) for key, shape in shapes.items()}
+    mcodec.pack({"A": arrays}, tmp_path / "big.mc", jobs=1)
+    source = Counting(tmp_path / "big.mc")
+    with File(ContainerReader(source, from_config)) as file:
+        task = file.task()
+        run = task.place(name)[0]
+        source.reads.clear()
+        found = task.get_slice(name)[index]
+        reads = list(source.reads)
+        assert cases.same_bits(found, arrays[name][index])
+        for other, spec in enumerate(file.reader.runs):
+            for block in range(spec.blocks):
+                for row in file.reader.rows(other, block):
+                    last = row.offset + row.stored
+                    seen = any(low < last and row.offset < high for low, high in reads)
+                    assert seen == (other == run and block in blocks and row.stored > 0)
