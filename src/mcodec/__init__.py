@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mcodec.api.quantize import QuantizeReport, quantize
     from mcodec.api.relayout import RelayoutReport, relayout
     from mcodec.api.report import Report, report
+    from mcodec.api.safeopen import safe_open
     from mcodec.api.schedule import gradual_sparsity
     from mcodec.api.slices import TensorSlice
     from mcodec.api.sparse import CsrMatrix
@@ -62,6 +63,7 @@ __all__ = [
     "quantize",
     "relayout",
     "report",
+    "safe_open",
     "truncate",
     "unpack",
     "verify",
@@ -96,6 +98,7 @@ _LAZY: Final = {
     "quantize": "mcodec.api.quantize",
     "relayout": "mcodec.api.relayout",
     "report": "mcodec.api.report",
+    "safe_open": "mcodec.api.safeopen",
     "truncate": "mcodec.api.truncate",
     "unpack": "mcodec.api.unpack",
     "verify": "mcodec.api.verify",
