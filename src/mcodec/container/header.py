@@ -67,17 +67,13 @@ def _refuse(code: str, message: str) -> FormatError:
     return FormatError(message, code=code)
 
 
-def parse(data: bytes, size: int, *, partial: bool = False) -> Header:
-    """Check steps 1 to 5 of section 6, but for the front's hash, and return the header.
+def parse(data: bytes) -> Header:
+    """Check steps 1 and 2 of section 6, and return the header.
 
     Parameters
     ----------
     data
         The first bytes of the file, 64 or fewer.
-    size
-        The file's real size.
-    partial
-        Take a progressive file that ends early (section 8), if its front is whole.
     """
     if data[:8] != MAGIC:
         raise _refuse("not_mcodec", "not an .mc file (the first bytes are not its magic)")
@@ -93,12 +89,20 @@ def parse(data: bytes, size: int, *, partial: bool = False) -> Header:
     )
     if kind != KIND or layout >= len(LAYOUTS) or flags or zero:
         raise _refuse("header_invalid", "the header uses a value that this version reserves")
-    header = Header(LAYOUTS[layout], length, front, stored, raw, rows, digest)
-    _check_place(header, size, partial=partial)
-    return header
+    return Header(LAYOUTS[layout], length, front, stored, raw, rows, digest)
 
 
-def _check_place(header: Header, size: int, *, partial: bool) -> None:
+def check_place(header: Header, size: int, *, partial: bool = False) -> None:
+    """Check steps 3 to 5 of section 6, but for the front's hash.
+
+    Parameters
+    ----------
+    header
+    size
+        The file's real size.
+    partial
+        Take a progressive file that ends early (section 8), if its front is whole.
+    """
     needed = header.file_length
     if partial and header.layout == "progressive":
         needed = min(needed, header.front_offset + header.front_length)

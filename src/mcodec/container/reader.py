@@ -6,7 +6,7 @@ spec/container.md, sections 5, 6 and 8.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import xxhash
 
@@ -15,6 +15,7 @@ from mcodec.container import header as headers
 from mcodec.container import manifest as manifests
 from mcodec.container.chunks import Stream, front, ranges, split
 from mcodec.container.layout import Chunk, chunk_of
+from mcodec.container.opening import read_front
 from mcodec.container.rows import Row, RowTable
 from mcodec.errors import FormatError
 from mcodec.limits import MIB, decoded_budget
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from mcodec.container.manifest import Manifest, ParseCodec
     from mcodec.storage import ByteSource
     from mcodec.types import StreamSpec
-
-FIRST_READ: Final = 64 * 1024
 
 
 class ContainerReader:
@@ -81,15 +80,8 @@ class ContainerReader:
 
     def _open(self, parse_codec: ParseCodec, partial: bool, max_decoded: int | None) -> None:
         source = self._source
-        first = source.read_at(0, min(source.size, FIRST_READ))
-        self.header = header = headers.parse(first[: headers.SIZE], source.size, partial=partial)
-        start, end = header.front_offset, header.front_offset + header.front_length
-        front = first[start:end] if end <= len(first) else source.read_at(start, end - start)
-        if xxhash.xxh3_64_intdigest(front) != header.front_hash:
-            raise FormatError(
-                "the manifest or row table is damaged (its hash does not match)",
-                code="front_checksum",
-            )
+        header, front = read_front(source, partial=partial)
+        self.header = header
         self.manifest_bytes = _manifest_bytes(front, header)
         self.manifest: Manifest = manifests.decode(self.manifest_bytes)
         budget = decoded_budget(source.size) if max_decoded is None else max_decoded
@@ -258,7 +250,7 @@ class ContainerReader:
 
     def _check_zero(self, start: int, stop: int) -> None:
         for at in range(start, stop, MIB):
-            data = self._source.read_at(at, min(MIB, stop - at))
+            data = bytes(self._source.read_at(at, min(MIB, stop - at)))
             if data.count(0) != len(data):
                 message = f"padding between {start} and {stop} is not zero"
                 raise FormatError(message, code="padding_nonzero", where=self._source.name)

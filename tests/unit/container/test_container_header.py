@@ -11,10 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xxhash import xxh3_64_intdigest
 
-from mcodec.container.header import LAYOUTS, MAGIC, SIZE, Header, parse
+from mcodec.container import header as headers
+from mcodec.container.header import LAYOUTS, MAGIC, SIZE, Header
 from mcodec.errors import FormatError
 
 GOOD = Header("task", 1000, 64, 33, 50, 2, 7)
+
+
+def parse(data: bytes, size: int, *, partial: bool = False) -> Header:
+    header = headers.parse(data)
+    headers.check_place(header, size, partial=partial)
+    return header
 
 
 def code(data: bytes, size: int = 1000, *, partial: bool = False) -> str:
