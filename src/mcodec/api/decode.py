@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import Stream
+    from mcodec.codec.base import Stream, Write
     from mcodec.container.reader import ContainerReader
 
 T = TypeVar("T")
@@ -40,10 +40,8 @@ class RunDecoder:
         self.spec = reader.runs[run]
         codec = reader.codec(run)
         assert isinstance(codec, Codec)
-        self._codec = codec
-        if reader.levels is not None:  # a file that is cut off gives what planes it has
-            planes = reader.levels if view.planes is None else min(view.planes, reader.levels)
-            view = replace(view, planes=planes)
+        self.codec = codec
+        view = there(reader, view)
         self._view = view
         self._partner = self._find_partner() if view.dither else None
         self._bases = self._find_bases()
@@ -66,17 +64,29 @@ class RunDecoder:
 
         def decode(mode: int, streams: Sequence[Stream | None]) -> None:
             head, view = self._head, self._view
-            self._codec.decode(self.spec, block, mode, streams, head, out, view, partner, bases)
+            self.codec.decode(self.spec, block, mode, streams, head, out, view, partner, bases)
 
         self.use(block, decode)
         return out
+
+    def prepare(self, block: int, mode: int, streams: Sequence[Stream | None]) -> Write:
+        """Return what writes a block of these streams into an array, any number of times.
+
+        `streams` are all that the view needs, those that a cut-off file lacks None. What the block
+        stands on is decoded now, and kept.
+        """
+        bases, partner = self._base_arrays(block), self._partner_block(block)
+        head, view = self._head, self._view
+        with self._place(f"block {block}"):
+            return self.codec.prepare(self.spec, block, mode, streams, head, view, partner, bases)
 
     def use(self, block: int, decode: Callable[[int, Sequence[Stream | None]], T]) -> T:
         """Call with a block's mode and the streams that the view needs, and return the result.
 
         Called again with all streams if it raises NeedAllPlanesError.
         """
-        level, whole = self._level()
+        whole = self._reader.levels
+        level = level_of(self._reader, self.codec, self._view)
         mode, streams = self._reader.read_streams(self._run, block, level)
         with self._place(f"block {block}"):
             try:
@@ -101,13 +111,6 @@ class RunDecoder:
         else:
             skip = max(0, start - low)
             part[:] = self.block(block)[skip : skip + part.size]
-
-    def _level(self) -> tuple[int | None, int | None]:
-        """Return the level to read at first, and the highest one that is there."""
-        level, whole = self._codec.level(self._view), self._reader.levels
-        if whole is not None:
-            level = whole if level is None else min(level, whole)
-        return level, whole
 
     def _find_bases(self) -> list[list[tuple[int, int]]]:
         """Return the places of each role below each member."""
@@ -192,6 +195,44 @@ class _Place:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, FormatError):
             error.at(self._where)
+
+
+def there(reader: ContainerReader, view: View) -> View:
+    """Return a view with no more planes than a file has that is cut off."""
+    if reader.levels is None:
+        return view
+    planes = reader.levels if view.planes is None else min(view.planes, reader.levels)
+    return replace(view, planes=planes)
+
+
+def level_of(reader: ContainerReader, codec: Codec, view: View) -> int | None:
+    """Return the highest level that a view of a run reads at first; None for all."""
+    level, whole = codec.level(there(reader, view)), reader.levels
+    return whole if level is None or (whole is not None and whole < level) else level
+
+
+def reads(
+    reader: ContainerReader, run: int, block: int, view: View
+) -> Iterator[tuple[int, int, int | None]]:
+    """Yield (run, block, level) of what decoding a block reads: heads are block -1.
+
+    That is the head, the block, and what the block stands on.
+    """
+    codec = reader.codec(run)
+    assert isinstance(codec, Codec)
+    level = level_of(reader, codec, view)
+    yield run, -1, level
+    yield run, block, level
+    bases, spec = reader.manifest.runs[run].stands_on, reader.runs[run]
+    for places in bases.roles if bases else ():
+        for member, part in spec.parts(block):
+            base, below = places[member]
+            size = reader.runs[base].block
+            first = spec.span(block)[0] + part.start - spec.starts[member]
+            first += reader.runs[base].starts[below]
+            yield base, -1, None
+            for touched in range(first // size, -(-(first + part.stop - part.start) // size)):
+                yield base, touched, None
 
 
 def _zero_if_missing(stream: Any) -> Any:

@@ -6,7 +6,7 @@ import os
 import threading
 from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from mcodec import storage
 from mcodec.api.decode import check_view
@@ -18,6 +18,7 @@ from mcodec.engine import usable_cores
 from mcodec.errors import InputOutputError, UnknownTaskError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
     from typing import Self
 
@@ -28,26 +29,60 @@ __all__ = ["File", "Task", "open"]
 LISTED: Final = 20  # tasks that a message names
 
 
+@overload
 def open(
     path: str | os.PathLike[str],
+    task: None = None,
     *,
+    verify: str = ...,
+    backend: str | None = ...,
+    options: Mapping[str, Any] | None = ...,
+    jobs: int | None = ...,
+    partial: bool = ...,
+    max_decoded: int | None = ...,
+) -> File: ...
+@overload
+def open(
+    path: str | os.PathLike[str],
+    task: str,
+    *,
+    verify: str = ...,
+    backend: str | None = ...,
+    options: Mapping[str, Any] | None = ...,
+    jobs: int | None = ...,
+    partial: bool = ...,
+    max_decoded: int | None = ...,
+) -> Task: ...
+def open(
+    path: str | os.PathLike[str],
+    task: str | None = None,
+    *,
+    verify: str = "chunks",
+    backend: str | None = None,
+    options: Mapping[str, Any] | None = None,
     jobs: int | None = None,
     partial: bool = False,
-    verify: str = "chunks",
     max_decoded: int | None = None,
-) -> File:
+) -> File | Task:
     """Open a `.mc` file for reading; no weight is read yet.
 
     Parameters
     ----------
     path
         A path, or an fsspec URL.
-    jobs
-        Threads that decode large tensors; default: the usable cores.
-    partial
-        Open a progressive file that is cut off, at its last whole level (spec/container.md, 8).
+    task
+        Return this task, which then owns the file, in place of the file.
     verify
         ``chunks`` checks the hash of every chunk that is read, ``none`` does not.
+    backend
+        How a local file is read: ``pread``, the default, or ``mmap``, which copies less, and kills
+        the process (SIGBUS) if somebody shortens the file meanwhile.
+    options
+        Storage options of fsspec for a URL, such as ``{"endpoint_url": …}``.
+    jobs
+        Threads that decode; default: the usable cores.
+    partial
+        Open a progressive file that is cut off, at its last whole level (spec/container.md, 8).
     max_decoded
         Bytes that one task may decode to; default: the larger of 1 GiB and 1,000 times the file.
 
@@ -57,12 +92,14 @@ def open(
         The file is damaged, cut off, hostile or too new; `code` says which.
     InputOutputError
         There is no such file, or it may not be read.
+    UnknownTaskError
+        It has no such task.
     """
     if verify not in ("chunks", "none"):
         raise UsageError(f"verify is 'chunks' or 'none', not {verify!r}")
     if jobs is not None and jobs < 1:
         raise UsageError(f"jobs must be 1 or more, not {jobs}")
-    source = storage.open_bytes(path)
+    source = storage.open_bytes(path, backend=backend, options=options)
     try:
         reader = ContainerReader(
             source,
@@ -71,10 +108,11 @@ def open(
             max_decoded=max_decoded,
             verify=verify == "chunks",
         )
+        file = File(reader, usable_cores() if jobs is None else jobs)
+        return file if task is None else file.task(task)
     except BaseException:
         source.close()
         raise
-    return File(reader, usable_cores() if jobs is None else jobs)
 
 
 class File:
@@ -130,6 +168,29 @@ class File:
         view = View(planes, midpoint, dither)
         check_view(self.reader, {tensor.run for tensor in entry.tensors}, view, entry.name)
         return Task(self, entry, view)
+
+    @property
+    def levels(self) -> tuple[int, int] | None:
+        """Magnitude planes that are there and in all, of a file that is cut off; else None.
+
+        Floats decode with so many planes, from the top (spec/container.md, 8).
+        """
+        there = self.reader.levels
+        return None if there is None else (there, self.reader.all_levels())
+
+    def refine(self) -> bool:
+        """Look whether more of a cut-off file has arrived; tell whether decodes are better now.
+
+        What is decoded from here on has the planes that are there now: `Task.load_into` brings
+        arrays up to date in place, and `mcodec.torch.TaskSwitcher.refine` a module, reading the new
+        planes alone.
+
+        Raises
+        ------
+        FormatError
+            The file has become shorter, or longer than it says it is.
+        """
+        return self.reader.refresh()
 
     def entry(self, name: str | None) -> Entry:
         """Return a task's row of the manifest."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.api.decode import RunDecoder
 from mcodec.api.integers import IntegerDecoder
+from mcodec.api.load import Target, load
 from mcodec.api.slices import TensorSlice
 from mcodec.api.sparse import read_csr
 from mcodec.errors import McodecError, UnknownTaskError, UsageError
-from mcodec.types import TensorSpec
+from mcodec.types import TensorSpec, numpy_dtype
 
 if TYPE_CHECKING:
+    from typing import Self
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -72,6 +75,21 @@ class Task(Mapping[str, "NDArray[Any]"]):
         """Return the words and numbers that whoever packed the task kept with it."""
         return dict(self._entry.meta)
 
+    def close(self) -> None:
+        """Release the file, for this task and all others of it; arrays that were read stay."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def file(self) -> File:
+        """The open file."""
+        return self._file
+
     @property
     def ties(self) -> dict[int, int]:
         """Tensors that the source had as one array: index to the index of the first."""
@@ -95,6 +113,51 @@ class Task(Mapping[str, "NDArray[Any]"]):
         """
         tensor = self.spec(name)
         return self.elements(name, 0, tensor.size).reshape(tensor.shape)
+
+    def load(self, names: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
+        """Return several tensors at once, each an array of its own; default: all.
+
+        Faster than one by one: blocks of all of them are decoded side by side, and what is far away
+        is fetched in few requests.
+
+        Raises
+        ------
+        UnknownTaskError, FormatError
+            As `get_tensor`.
+        """
+        import numpy as np
+
+        specs = [self.spec(name) for name in (self if names is None else names)]
+        arrays = {spec.name: np.empty(spec.shape, numpy_dtype(spec.dtype)) for spec in specs}
+        self.load_into(arrays)
+        return arrays
+
+    def load_into(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Decode tensors into arrays that are there; the caller keeps their ownership.
+
+        Parameters
+        ----------
+        arrays
+            By tensor name: writable, C-contiguous, of the tensor's shape and dtype, little-endian,
+            and no two of them overlap. After an error they hold anything.
+
+        Raises
+        ------
+        UnknownTaskError, FormatError
+            As `get_tensor`.
+        UsageError
+            An array is not as said.
+        """
+        load(self._reader, self._targets(arrays), self._view, self._file.executor)
+
+    def _targets(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Target]:
+        for name, array in arrays.items():
+            spec = self.spec(name)
+            flags = array.flags
+            if array.shape != spec.shape or not (flags.c_contiguous and flags.writeable):
+                kind = f"a writable, C-contiguous array of {spec.kind}"
+                raise UsageError(f"{name!r} is loaded into {kind}, not {array.dtype}{array.shape}")
+            yield Target(name, *self.place(name), array.reshape(-1))
 
     def get_quantized(self, name: str) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
         """Return the integers and the scales that a tensor is stored as (codec int8).

@@ -15,7 +15,7 @@ from mcodec.errors import FormatError, McodecError
 from mcodec.types import Fill
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Self
 
     import numpy as np
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Buffer = NDArray[np.uint8] | memoryview  # of bytes
     Coded = tuple[int, list[CodedStream]]  # a block's mode and streams
     Bases = Sequence[NDArray[Any]]  # one array a role
+    Write = Callable[[NDArray[Any]], None]
 
 FLOAT_DTYPES: Final = ("float16", "bfloat16", "float32", "float64")
 
@@ -246,6 +247,34 @@ class Codec(ABC):
         NeedAllPlanesError
             The view needs streams that are None; call again with all of them.
         """
+
+
+    def prepare(
+        self,
+        run: RunSpec,
+        block: int,
+        mode: int,
+        streams: Sequence[Stream | None],
+        head: Any,
+        view: View = CANONICAL,
+        partner: Partner | None = None,
+        bases: Bases = (),
+    ) -> Write:
+        """Do of `decode` what needs no array to write to, and return the rest as a function.
+
+        It may be called any number of times, each time with an array as `decode` takes it; loaders
+        that write one block over and over keep it.
+
+        Raises
+        ------
+        FormatError, NeedAllPlanesError
+            As `decode`; the function that is returned may raise the former too.
+        """
+
+        def write(out: NDArray[Any]) -> None:
+            self.decode(run, block, mode, streams, head, out, view, partner, bases)
+
+        return write
 
 
 def invalid(message: str) -> FormatError:

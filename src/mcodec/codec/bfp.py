@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import Bases, Coded, Stream
+    from mcodec.codec.base import Bases, Coded, Stream, Write
     from mcodec.codec.exponents import Exponents
     from mcodec.types import CodedStream, TensorSpec
 
@@ -261,41 +261,71 @@ class BfpCodec(Codec):
         bases: Bases = (),
     ) -> None:
         """Merge sign and magnitude planes of a block."""
+        self.prepare(run, block, mode, streams, head, view, partner, bases)(out)
+
+    def prepare(
+        self,
+        run: RunSpec,
+        block: int,
+        mode: int,
+        streams: Sequence[Stream | None],
+        head: Any,
+        view: View = CANONICAL,
+        partner: Partner | None = None,
+        bases: Bases = (),
+    ) -> Write:
+        """Take a block's planes apart by member."""
         from mcodec.codec import kernels
 
-        n = out.size
-        rest = list(streams)
-        if self.scope.kind == "block":
-            head = checked(run.dtype, rest.pop(0))
-        planes = magnitude_planes(mode, rest[1:], self.bits, n)
-        if self.signs == "full":
-            sign = as_plane(rest[0], n)
-        else:
-            sign = spread_signs(rest[0], planes, n, missing=None in rest[1:])
+        first, last = run.span(block)
+        sign, planes, exponents = self._planes(run.dtype, mode, streams, head, last - first, view)
         count = self.bits if view.planes is None else max(1, min(view.planes, self.bits))
         width, midpoint = self.bits, self._midpoint(view, count)
         planes = [None] if view.planes == 0 else planes[:count]
         if view.dither and partner is not None:
             from mcodec.codec import bfp_modes
 
-            planes = planes + bfp_modes.noise(partner, n, MAX_BITS - self.bits)
+            planes = planes + bfp_modes.noise(partner, last - first, MAX_BITS - self.bits)
             width, midpoint = len(planes), False
-        bits = patterns(out)
-        if len(run.shapes) > 1:
-            bits[:] = 0
-        for start, stop, scopes, exponents in self.scope.parts(run, block, head):
+        several = len(run.shapes) > 1
+        merges = []
+        for start, stop, scopes, own in self.scope.parts(run, block, exponents):
             part = slice(start // 8, plane_bytes(stop))
-            kernels.merge_bfp(
-                run.dtype,
-                bits[start:stop],
-                width,
-                midpoint,
-                scopes,
-                exponents if self.step is None else None,
-                self.step,
-                None if sign is None else sign[part],
-                [None if plane is None else plane[part] for plane in planes],
-            )
+            of_part = planes
+            if several:
+                of_part = [None if plane is None else plane[part] for plane in planes]
+            merges.append((
+                slice(start, stop),
+                (width, midpoint, scopes, own if self.step is None else None, self.step),
+                (None if sign is None else sign[part], of_part),
+            ))  # fmt: skip
+
+        def write(out: NDArray[Any]) -> None:
+            bits = patterns(out)
+            if several:  # members leave gaps, which are zero
+                bits[:] = 0
+            for part, how, fields in merges:
+                kernels.merge_bfp(run.dtype, bits[part], *how, *fields)
+
+        return write
+
+    def _planes(
+        self,
+        dtype: str,
+        mode: int,
+        streams: Sequence[Stream | None],
+        head: Exponents,
+        n: int,
+        view: View,
+    ) -> tuple[NDArray[Any] | None, list[NDArray[Any] | None], Exponents]:
+        """Return the sign plane, the magnitude planes and the exponents of a block."""
+        rest = list(streams)
+        if self.scope.kind == "block":
+            head = checked(dtype, rest.pop(0))
+        planes = magnitude_planes(mode, rest[1:], self.bits, n)
+        if self.signs == "full":
+            return as_plane(rest[0], n), planes, head
+        return spread_signs(rest[0], planes, n, missing=None in rest[1:]), planes, head
 
     def _midpoint(self, view: View, count: int) -> bool:
         """Decide the reconstruction: the configuration's for all planes, else mid if it fits."""

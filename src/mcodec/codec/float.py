@@ -28,13 +28,13 @@ from mcodec.errors import CodecConfigError
 from mcodec.types import FLOATS, Fill, FloatFormat, RunSpec, StreamSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Self
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import Bases, Buffer, Coded, Stream
+    from mcodec.codec.base import Bases, Buffer, Coded, Stream, Write
     from mcodec.types import CodedStream
 
 
@@ -161,23 +161,43 @@ class FloatCodec(Codec):
         bases: Bases = (),
     ) -> None:
         """Merge the fields of a block."""
+        self.prepare(run, block, mode, streams, head, view, partner, bases)(out)
+
+    def prepare(
+        self,
+        run: RunSpec,
+        block: int,
+        mode: int,
+        streams: Sequence[Stream | None],
+        head: Any,
+        view: View = CANONICAL,
+        partner: Partner | None = None,
+        bases: Bases = (),
+    ) -> Write:
+        """Check the fields of a block."""
         form = FLOATS[run.dtype]
-        n = out.size
+        start, stop = run.span(block)
+        n = stop - start
         stored = self.stored_mantissa(form)
         count = stored if view.planes is None else min(view.planes, stored)
         if mode and count < stored:
             fields = float_symbols.separate(run.dtype, mode, streams[1], n)
             mode, streams = 0, [streams[0], *fields, *streams[2:]]
         first = 2 if form.exponent <= 8 else 3
-        bits = patterns(out)
         end = None if count == stored else first + count
-        _merge(run.dtype, mode, streams[:end], n, bits)
-        if count < stored:
-            self._derive(bits, form, count, streams[first + count :], bool(view.midpoint))
-        elif view.dither and partner is not None:
-            from mcodec.codec import float_dither
+        merge = _merger(run.dtype, mode, streams[:end], n)
 
-            float_dither.add_noise(run.dtype, bits, self, partner)
+        def write(out: NDArray[Any]) -> None:
+            bits = patterns(out)
+            merge(bits, None)
+            if count < stored:
+                self._derive(bits, form, count, streams[first + count :], bool(view.midpoint))
+            elif view.dither and partner is not None:
+                from mcodec.codec import float_dither
+
+                float_dither.add_noise(run.dtype, bits, self, partner)
+
+        return write
 
     def spread(
         self,
@@ -196,7 +216,7 @@ class FloatCodec(Codec):
         FormatError
             As `decode`.
         """
-        _merge(dtype, mode, streams, count, patterns(out), mask)
+        _merger(dtype, mode, streams, count)(patterns(out), mask)
 
     def _derive(
         self,
@@ -241,29 +261,34 @@ def _streams(dtype: str, kept: int, n: int, mode: int) -> tuple[StreamSpec, ...]
     )
 
 
-def _merge(
-    dtype: str,
-    mode: int,
-    streams: Sequence[Stream | None],
-    n: int,
-    bits: NDArray[Any],
-    mask: Buffer | None = None,
-) -> None:
-    """Merge the fields or symbols of n elements, with the planes that are there."""
+def _merger(
+    dtype: str, mode: int, streams: Sequence[Stream | None], n: int
+) -> Callable[[NDArray[Any], Buffer | None], None]:
+    """Check the fields or symbols of n elements; return what merges them into patterns.
+
+    Planes that are missing at the end are zeros.
+    """
     from mcodec.codec import kernels
 
     form = FLOATS[dtype]
     sign = plane_of(streams[0], n)
     if mode:
-        planes = [plane_of(stream, n) for stream in streams[2:]]
         first, symbols = float_symbols.first_exponent(mode), bytes_of(streams[1])
-        if not kernels.merge_symbols(dtype, bits, sign, symbols, first, planes, mask):
-            raise invalid(float_symbols.TOO_WIDE)
-        return
+        below = [plane_of(stream, n) for stream in streams[2:]]
+
+        def merge_symbols(bits: NDArray[Any], mask: Buffer | None) -> None:
+            if not kernels.merge_symbols(dtype, bits, sign, symbols, first, below, mask):
+                raise invalid(float_symbols.TOO_WIDE)
+
+        return merge_symbols
     start = 2 if form.exponent <= 8 else 3
     exponents = [_exponent(stream, form, i) for i, stream in enumerate(streams[1:start])]
     planes = [plane_of(stream, n) for stream in streams[start:]]
-    kernels.merge_float(dtype, bits, sign, exponents, planes, mask)
+
+    def merge(bits: NDArray[Any], mask: Buffer | None) -> None:
+        kernels.merge_float(dtype, bits, sign, exponents, planes, mask)
+
+    return merge
 
 
 def _exponent(stream: Stream | None, form: FloatFormat, index: int) -> Buffer | int:

@@ -48,12 +48,12 @@ def split(row: Row, stored: memoryview, specs: Sequence[StreamSpec]) -> list[Str
     FormatError
         ``chunk_corrupt`` or ``stream_invalid``.
     """
-    if raw_length([spec.length for spec in specs], row.coder) != row.raw and not (
-        len(specs) == 1 and specs[0].variable and not specs[0].counted
-    ):
+    alone = specs[0] if len(specs) == 1 else None
+    length = alone.length if alone else raw_length([spec.length for spec in specs], row.coder)
+    if length != row.raw and not (alone and alone.variable and not alone.counted):
         raise _unequal(row)
     if row.coder == FILL:
-        if len(specs) == 1:
+        if alone:
             return [Fill(row.fill, row.raw)]
         return [Fill(row.fill, spec.length) for spec in specs]
     data = stored
@@ -62,7 +62,7 @@ def split(row: Row, stored: memoryview, specs: Sequence[StreamSpec]) -> list[Str
             data = memoryview(frames.decompress(stored, row.raw))
         except frames.FrameError as error:
             raise FormatError(str(error), code="chunk_corrupt") from None
-    if len(specs) == 1:
+    if alone:
         return [data]
     return _cut(data, specs)
 

@@ -22,7 +22,7 @@ from mcodec.limits import MIB, decoded_budget
 from mcodec.types import FILL, RAW, ZSTD, CodecLike, CodedStream, Fill, RunSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from mcodec.container.manifest import Manifest, ParseCodec
@@ -118,20 +118,13 @@ class ContainerReader:
         return list(self._rows.rows(run, block))
 
     def extents(
-        self, places: Iterable[tuple[int, int]], level: int | None = None
+        self, run: int, block: int, level: int | None = None, above: int = -1
     ) -> list[tuple[int, int]]:
-        """Return the (start, stop) that `read_streams` will read for each (run, block), in order.
-
-        With `level`, as `read_streams` has it.
-        """
-        found = []
-        for run, block in places:
-            rows = self.rows(run, block)
-            if level is not None and rows:
-                specs = self.specs(run, block, rows[0].mode)
-                rows = [row for row in rows if specs[row.first].level <= level]
-            found += [(start, stop) for start, stop, _ in ranges(rows) if stop > start]
-        return found
+        """Return the (start, stop) that `read_streams` reads."""
+        rows = self.rows(run, block)
+        if rows:
+            rows = _of_levels(rows, self.specs(run, block, rows[0].mode), level, above)
+        return [(start, stop) for start, stop, _ in ranges(rows) if stop > start]
 
     def ahead(self, extents: Sequence[tuple[int, int]]) -> AbstractContextManager[None]:
         """Say what will be read soon: a source that is far away fetches it in few requests."""
@@ -145,17 +138,17 @@ class ContainerReader:
         return codec.block_streams(spec, block, mode) or ()
 
     def read_streams(
-        self, run: int, block: int, level: int | None = None
+        self, run: int, block: int, level: int | None = None, above: int = -1
     ) -> tuple[int, list[Stream | None]]:
         """Read the streams of a block (block -1: the head), and return its mode and the streams.
 
-        With `level`, streams of higher levels are not read and come as None.
+        With `level`, streams of higher levels are not read and come as None; with `above`, so do
+        those of that level and lower ones.
         """
         rows = self.rows(run, block)
         mode = rows[0].mode if rows else 0
         specs = self.specs(run, block, mode)
-        if level is not None:
-            rows = [row for row in rows if specs[row.first].level <= level]
+        rows = _of_levels(rows, specs, level, above)
         streams: list[Stream | None] = [None] * len(specs)
         if any(spec.counted for spec in specs):
             for row, _, found in self._split_chunks(run, block, rows):
@@ -231,6 +224,28 @@ class ContainerReader:
             streams[row.first : row.first + fixed] = front(row, stored, specs[:fixed])
         return self.codec(run).counted_streams(self.runs[run], block, mode, streams)
 
+    def refresh(self) -> bool:
+        """Look how much of a cut-off file is there now; tell whether `levels` has changed.
+
+        Raises
+        ------
+        FormatError
+            ``file_truncated``: it has become shorter; ``trailing_data``: longer than it says.
+        """
+        before = self.levels
+        if before is None:
+            return False
+        size = self._source.refresh()
+        if size > self.header.file_length:
+            message = f"the file holds {size} bytes and should have {self.header.file_length}"
+            raise FormatError(message, code="trailing_data", where=self.name)
+        levels = self._whole_levels() if size < self.header.file_length else None
+        if levels is not None and levels < before:
+            message = f"the file has become shorter: {size} bytes"
+            raise FormatError(message, code="file_truncated", where=self.name)
+        self.levels = levels
+        return levels != before
+
     def check_padding(self) -> None:
         """Check that all bytes that no row claims are zero."""
         header = self.header
@@ -279,6 +294,18 @@ class ContainerReader:
                     _check_hash(row, stored)
                 yield row, stored
 
+    def all_levels(self) -> int:
+        """Return the highest level that the whole file has."""
+        return max(
+            (
+                stream.level
+                for run, spec in enumerate(self.runs)
+                if spec.blocks
+                for stream in self.specs(run, 0, next(iter(self._rows.rows(run, 0))).mode)
+            ),
+            default=0,
+        )
+
     def _whole_levels(self) -> int:
         """Return the last level of a cut-off progressive file of which all chunks are there."""
         missing: set[int] = set()
@@ -296,6 +323,19 @@ class ContainerReader:
             message = f"the file is cut off in level 0, at {self._source.size} bytes"
             raise FormatError(message, code="file_truncated")
         return min(missing) - 1
+
+
+def _of_levels(
+    rows: list[Row], specs: Sequence[StreamSpec], level: int | None, above: int
+) -> list[Row]:
+    """Return the chunks whose streams are of the levels wanted; no chunk has streams of two."""
+    if level is None and above < 0:
+        return rows
+    return [
+        row
+        for row in rows
+        if specs[row.first].level > above and (level is None or specs[row.first].level <= level)
+    ]
 
 
 def _check_hash(row: Row, stored: memoryview) -> None:

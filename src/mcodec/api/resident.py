@@ -1,0 +1,152 @@
+"""Blocks kept in memory as their decompressed streams, to be written into arrays again and again.
+
+What a serving handle switches with: planes take a fraction of the weights' memory, and writing
+them out needs neither the file nor an entropy decoder.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+from mcodec.api.decode import level_of
+from mcodec.api.load import Decoders, extents, room, work
+from mcodec.codec.base import NeedAllPlanesError
+from mcodec.types import Fill
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from concurrent.futures import Executor
+
+    from numpy.typing import NDArray
+
+    from mcodec.api.load import Job
+    from mcodec.codec.base import Stream, View, Write
+    from mcodec.container.reader import ContainerReader
+
+    Key = tuple[int, int]  # run, block
+
+
+ALL: Final = 1 << 30  # more levels than a codec can have
+
+
+class Resident:
+    """The streams of blocks, decompressed and checked.
+
+    Each block has been decoded once when it is kept, so that writing it later does not fail.
+    """
+
+    def __init__(self, reader: ContainerReader, view: View) -> None:
+        self._reader = reader
+        self._view = view
+        self._decoders = Decoders(reader, view)
+        self._streams: dict[Key, tuple[int, list[Stream | None]]] = {}
+        self._writes: dict[Key, Write] = {}
+        self._level = _levels(reader)  # whose streams, and those below, are kept
+        self._lock = threading.Lock()
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the streams that are kept."""
+        return sum(
+            len(stream)
+            for _, streams in self._streams.values()
+            for stream in streams
+            if isinstance(stream, memoryview)
+        )
+
+    def keep(self, jobs: Iterable[Job], executor: Executor | None) -> None:
+        """Read blocks that are not kept yet.
+
+        Raises
+        ------
+        FormatError
+            The bytes in the file are damaged.
+        """
+        wanted = [job for job in jobs if (job.run, job.block) not in self._writes]
+        with self._reader.ahead(extents(self._reader, wanted, self._view)):
+            work(wanted, self._keep, executor)
+
+    def forget(self) -> None:
+        """Drop all blocks."""
+        self._streams.clear()
+        self._writes.clear()
+
+    def write(self, jobs: Sequence[Job], executor: Executor | None) -> None:
+        """Write blocks that are kept into the arrays that the jobs name."""
+        work(jobs, self._write, executor)
+
+    def refine(self, jobs: Iterable[Job], executor: Executor | None) -> None:
+        """Read the levels that a cut-off file has gained since its blocks were kept.
+
+        Raises
+        ------
+        FormatError
+            The new bytes are damaged; the blocks then stay as they were.
+        """
+        wanted = [job for job in jobs if (job.run, job.block) in self._writes]
+        before = self._decoders, self._level, dict(self._streams), dict(self._writes)
+        self._decoders = Decoders(self._reader, self._view)
+        try:
+            with self._reader.ahead(extents(self._reader, wanted, self._view, self._level)):
+                work(wanted, self._add, executor)
+        except BaseException:
+            self._decoders, self._level, self._streams, self._writes = before
+            raise
+        self._level = _levels(self._reader)
+
+    def _keep(self, job: Job, scratch: dict[str, NDArray[Any]]) -> None:
+        level = level_of(self._reader, self._decoders[job.run].codec, self._view)
+        mode, streams = self._reader.read_streams(job.run, job.block, level)
+        self._take(job, mode, [_own(stream) for stream in streams], scratch)
+
+    def _add(self, job: Job, scratch: dict[str, NDArray[Any]]) -> None:
+        mode, streams = self._streams[job.run, job.block]
+        level = level_of(self._reader, self._decoders[job.run].codec, self._view)
+        _, more = self._reader.read_streams(job.run, job.block, level, self._level)
+        both = [_own(new) if old is None else old for old, new in zip(streams, more, strict=True)]
+        self._take(job, mode, both, scratch)
+
+    def _take(
+        self, job: Job, mode: int, streams: list[Stream | None], scratch: dict[str, NDArray[Any]]
+    ) -> None:
+        """Keep a block, once it has been decoded."""
+        decoder = self._decoders[job.run]
+        out = room(scratch, decoder.spec, job.block)
+        write = decoder.prepare(job.block, mode, streams)
+        try:
+            write(out)
+        except NeedAllPlanesError:  # of a NaN that is cut off; planes that are not there are zeros
+            streams = self._whole(job, mode, streams)
+            write = decoder.prepare(job.block, mode, streams)
+            write(out)
+        with self._lock:
+            self._streams[job.run, job.block] = mode, streams
+            self._writes[job.run, job.block] = write
+
+    def _whole(self, job: Job, mode: int, streams: list[Stream | None]) -> list[Stream | None]:
+        _, found = self._reader.read_streams(job.run, job.block, self._reader.levels)
+        return [Fill(0, 0) if stream is None else _own(stream) for stream in found]
+
+    def _write(self, job: Job, scratch: dict[str, NDArray[Any]]) -> None:
+        spec = self._reader.runs[job.run]
+        write = self._writes[job.run, job.block]
+        out = job.whole(spec)
+        if out is not None:
+            write(out)
+            return
+        values = room(scratch, spec, job.block)
+        write(values)
+        for part, piece in job.parts:
+            piece[:] = values[part]
+
+
+def _levels(reader: ContainerReader) -> int:
+    return ALL if reader.levels is None else reader.levels
+
+
+def _own(stream: Stream | None) -> Stream | None:
+    """Return a stream that holds no more than its own bytes in memory."""
+    if isinstance(stream, memoryview) and stream.nbytes < len(memoryview(stream.obj)):
+        return memoryview(bytes(stream))
+    return stream

@@ -1,0 +1,66 @@
+"""Tensors of PyTorch and the arrays that decoders write to: the same memory, or a copy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from mcodec.errors import UsageError
+from mcodec.types import EXTENSION_DTYPES, ITEMSIZE, itemsize, numpy_dtype
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+    from mcodec.types import TensorSpec
+
+_INTEGERS: Final = {1: "uint8", 2: "int16", 4: "int32", 8: "int64"}  # by itemsize
+
+
+def torch_dtype(spec: TensorSpec) -> torch.dtype:
+    """Return PyTorch's dtype for a stored tensor.
+
+    Raises
+    ------
+    UsageError
+        It has none.
+    """
+    import torch
+
+    found = getattr(torch, spec.dtype, None) if spec.dtype in ITEMSIZE else None
+    if not isinstance(found, torch.dtype):
+        raise UsageError(f"tensor {spec.name!r}: PyTorch has no dtype {spec.dtype}")
+    return found
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return mcodec's name of a dtype: PyTorch's own, without the module."""
+    return str(dtype).removeprefix("torch.")
+
+
+def empty(spec: TensorSpec) -> torch.Tensor:
+    """Return a tensor for a stored one, on the CPU."""
+    import torch
+
+    return torch.empty(spec.shape, dtype=torch_dtype(spec))
+
+
+def flat(tensor: torch.Tensor, dtype: str) -> NDArray[Any] | None:
+    """Return a tensor's own memory as a one-dimensional array of a dtype.
+
+    None where it is of another dtype, on a device, or not contiguous: decoders cannot write there.
+    """
+    import torch
+
+    plain = tensor.layout == torch.strided and not tensor.is_quantized
+    if not plain or tensor.device.type != "cpu" or dtype_name(tensor.dtype) != dtype:
+        return None
+    if not tensor.is_contiguous() or tensor.is_conj() or tensor.is_neg():
+        return None
+    line = tensor.detach().reshape(-1)
+    array: NDArray[Any]
+    if dtype in EXTENSION_DTYPES:  # which NumPy has from elsewhere
+        integers = getattr(torch, _INTEGERS[itemsize(dtype)])
+        array = line.view(integers).numpy().view(numpy_dtype(dtype))
+    else:
+        array = line.numpy()
+    return array
