@@ -17,6 +17,7 @@ from mcodec import errors
 if TYPE_CHECKING:
     from mcodec.api.convert import ConvertReport, convert
     from mcodec.api.diff import DiffReport, diff
+    from mcodec.api.edit import EditReport, add, rename, replace, rm
     from mcodec.api.fusionreport import FusionReport, fusion_report
     from mcodec.api.handle import File, Task, open
     from mcodec.api.pack import PackReport, pack
@@ -38,6 +39,7 @@ __all__ = [
     "ConvertReport",
     "CsrMatrix",
     "DiffReport",
+    "EditReport",
     "File",
     "FusionReport",
     "PackReport",
@@ -51,6 +53,7 @@ __all__ = [
     "TruncateReport",
     "UnpackReport",
     "VerifyReport",
+    "add",
     "convert",
     "diff",
     "errors",
@@ -62,7 +65,10 @@ __all__ = [
     "prune",
     "quantize",
     "relayout",
+    "rename",
+    "replace",
     "report",
+    "rm",
     "safe_open",
     "truncate",
     "unpack",
@@ -77,6 +83,7 @@ _LAZY: Final = {
     "CsrMatrix": "mcodec.api.sparse",
     "ConvertReport": "mcodec.api.convert",
     "DiffReport": "mcodec.api.diff",
+    "EditReport": "mcodec.api.edit",
     "FusionReport": "mcodec.api.fusionreport",
     "PackReport": "mcodec.api.pack",
     "PlanReport": "mcodec.api.plan",
@@ -87,6 +94,7 @@ _LAZY: Final = {
     "TruncateReport": "mcodec.api.truncate",
     "UnpackReport": "mcodec.api.unpack",
     "VerifyReport": "mcodec.api.verify",
+    "add": "mcodec.api.edit",
     "convert": "mcodec.api.convert",
     "diff": "mcodec.api.diff",
     "fusion_report": "mcodec.api.fusionreport",
@@ -97,7 +105,10 @@ _LAZY: Final = {
     "prune": "mcodec.api.prune",
     "quantize": "mcodec.api.quantize",
     "relayout": "mcodec.api.relayout",
+    "rename": "mcodec.api.edit",
+    "replace": "mcodec.api.edit",
     "report": "mcodec.api.report",
+    "rm": "mcodec.api.edit",
     "safe_open": "mcodec.api.safeopen",
     "truncate": "mcodec.api.truncate",
     "unpack": "mcodec.api.unpack",

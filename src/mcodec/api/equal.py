@@ -45,7 +45,7 @@ def find_equal(
         for place, codec in codecs.items()
         if (tensor := values.spec(place)).size
     )
-    for digest in (_probe, _digest):
+    for digest in (_probe, hash_values):
         places = [place for group in same for place in group]
         found = map_ordered(executor, partial(digest, values), places)
         digests = dict(zip(places, found, strict=True))
@@ -67,7 +67,8 @@ def _probe(values: Values, place: Place) -> bytes:
     return values.read(place, 0, min(values.spec(place).size, _PROBE)).tobytes()
 
 
-def _digest(values: Values, place: Place) -> bytes:
+def hash_values(values: Values, place: Place) -> bytes:
+    """Return the BLAKE3 digest of a tensor's bytes."""
     hasher = blake3()
     for block in values.blocks(place):
         hasher.update(block.view("u1").data)

@@ -102,30 +102,20 @@ def pack(
     """
     if layout is not None and layout not in LAYOUTS:
         raise UsageError(f"layout is one of {', '.join(LAYOUTS)}, not {layout!r}")
-    if rounding not in ("nearest", "truncate"):
-        raise UsageError(f"rounding is nearest or truncate, not {rounding!r}")
-    if fusion not in FUSIONS:
-        raise UsageError(f"fusion is {' or '.join(FUSIONS)}, not {fusion!r}")
-    if optimize not in ("load", "file"):
-        raise UsageError(f"optimize is load or file, not {optimize!r}")
-    auto = codec in (None, "auto")
-    if optimize == "file" and not auto:
-        raise UsageError(f"optimize chooses codecs: it goes with codec auto, not {codec}")
     named = inputs.name_sources(sources)
     names = list(named)
     for name in meta or {}:
         if name not in named:
             raise UsageError(f"meta of {name!r}, and the tasks are {', '.join(names)}")
-    found = _read_plan(plan)
-    options = Options(
-        bits_by_task(bits, names, FUSIONS[fusion]),
-        rounding,
-        None if auto or codec is None else parse_codec(codec),
-        found,
-        auto,
-        optimize,
-        force or found.file_bytes is not None,  # `plan` has measured what pays
-        fusion,
+    options = read_options(
+        names,
+        bits=bits,
+        rounding=rounding,
+        fusion=fusion,
+        codec=codec,
+        plan=plan,
+        optimize=optimize,
+        force=force,
     )
     check_output(out, [*named.values(), *([plan] if plan is not None else [])])
     fuse = layout == "interleaved" or (bits is not None and len(names) > 1)
@@ -140,6 +130,48 @@ def pack(
         job = Packing(names, models, options, layout, executor, progress, meta or {})
         job.code(fuse, [parse_override(one, names) for one in pair])
         return job.write(out)
+
+
+def read_options(
+    names: Sequence[str],
+    *,
+    bits: Bits,
+    rounding: str,
+    fusion: str,
+    codec: str | None,
+    plan: str | os.PathLike[str] | None,
+    optimize: str,
+    force: bool,
+) -> Options:
+    """Return what a person asked for, for the tasks of these names; arguments are as in `pack`.
+
+    Raises
+    ------
+    UsageError, CodecConfigError
+        The arguments do not fit each other, or there is no such codec.
+    InputOutputError
+        The plan cannot be read.
+    """
+    if rounding not in ("nearest", "truncate"):
+        raise UsageError(f"rounding is nearest or truncate, not {rounding!r}")
+    if fusion not in FUSIONS:
+        raise UsageError(f"fusion is {' or '.join(FUSIONS)}, not {fusion!r}")
+    if optimize not in ("load", "file"):
+        raise UsageError(f"optimize is load or file, not {optimize!r}")
+    auto = codec in (None, "auto")
+    if optimize == "file" and not auto:
+        raise UsageError(f"optimize chooses codecs: it goes with codec auto, not {codec}")
+    found = _read_plan(plan)
+    return Options(
+        bits_by_task(bits, names, FUSIONS[fusion]),
+        rounding,
+        None if auto or codec is None else parse_codec(codec),
+        found,
+        auto,
+        optimize,
+        force or found.file_bytes is not None,  # `plan` has measured what pays
+        fusion,
+    )
 
 
 def _read_plan(path: str | os.PathLike[str] | None) -> Plan:
