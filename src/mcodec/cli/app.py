@@ -32,6 +32,10 @@ VERBS: Final = {
     "info": "Show tensors, codecs, sizes and measured errors.",
     "report": "Show on a page where the bytes of a file went, and its errors.",
     "verify": "Check hashes and padding; on request digests and sources.",
+    "add": "Add a model to a file as one more task.",
+    "rm": "Take tasks out of a file, with all that no other needs.",
+    "replace": "Put another model in the place of a task.",
+    "rename": "Give tasks of a file other names.",
     "relayout": "Copy a file's chunks into another order, without decoding them.",
     "completion": "Print a shell's completion script.",
 }

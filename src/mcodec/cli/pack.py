@@ -190,13 +190,14 @@ def _to_json(report: PackReport) -> dict[str, Any]:
         "layout": report.layout,
         "fused_runs": report.fused,
         "optimize": report.optimize,
-        "choices": [_choice(choice) for choice in report.choices],
+        "choices": [choice_json(choice) for choice in report.choices],
         "tasks": [{**cost.row.to_json(), "paper_bytes": cost.paper_bytes} for cost in report.tasks],
         "warnings": list(report.warnings),
     }
 
 
-def _choice(choice: ChoiceRow) -> dict[str, Any]:
+def choice_json(choice: ChoiceRow) -> dict[str, Any]:
+    """Return the keys that ``--json`` promises of a choice."""
     return {
         "task": choice.task,
         "tensors": list(choice.tensors),
