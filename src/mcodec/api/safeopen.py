@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    import safetensors
-
     from mcodec.api.handle import File, Task
     from mcodec.types import TensorSpec
 
@@ -41,7 +39,7 @@ def safe_open(
     jobs: int | None = None,
     verify: str = "chunks",
     max_decoded: int | None = None,
-) -> SafeFile | safetensors.safe_open:
+) -> SafeFile:
     """Open a file as ``safetensors.safe_open`` does; no weight is read yet.
 
     A safetensors file of this machine is opened by safetensors itself, so that a loader may be
@@ -68,8 +66,9 @@ def safe_open(
 
     Returns
     -------
-    SafeFile, or safetensors.safe_open
-        A context manager with ``keys``, ``get_tensor``, ``get_slice`` and the like.
+    SafeFile
+        A context manager with ``keys``, ``get_tensor``, ``get_slice`` and the like; of a
+        safetensors file safetensors' own, which has the same methods.
 
     Raises
     ------
@@ -96,7 +95,8 @@ def safe_open(
         if _is_safetensors(path):
             if (task, planes, midpoint, dither) != (None, None, None, False):
                 raise UsageError(f"{path} is a safetensors file: it has no tasks and no planes")
-            return _theirs(path, framework, device, backend)
+            theirs: SafeFile = _theirs(path, framework, device, backend)
+            return theirs
         arrays = framework_of(framework, device)
         file = open_file(path, jobs=jobs, verify=verify, max_decoded=max_decoded)
         try:
@@ -116,7 +116,7 @@ def _is_safetensors(path: str) -> bool:
         return is_safetensors(seen)
 
 
-def _theirs(path: str, framework: str, device: Any, backend: str) -> safetensors.safe_open:
+def _theirs(path: str, framework: str, device: Any, backend: str) -> Any:
     import safetensors
 
     options = {} if backend == "mmap" else {"backend": backend}  # which older versions have not
