@@ -16,13 +16,14 @@ from safetensors import SafetensorError
 import mcodec
 from mcodec.api import safeerrors
 from mcodec.errors import McodecError
+from mcodec.types import EXTENSION_DTYPES, ITEMSIZE
 from support import cases, likeness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-PLAIN = [name for name in cases.DTYPES if name in np.sctypeDict and name != "complex128"]
+PLAIN = [name for name in ITEMSIZE if name not in {*EXTENSION_DTYPES, "complex128"}]
 
 
 @pytest.fixture
