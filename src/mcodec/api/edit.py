@@ -37,6 +37,7 @@ def add(
     key: str = "",
     sandbox: bool = False,
     jobs: int | None = None,
+    max_decoded: int | None = None,
     progress: Progress = no_progress,
 ) -> EditReport:
     """Add one model to a file as its last task; the chunks of the others are copied.
@@ -62,6 +63,8 @@ def add(
         file (codecs delta and mask).
     meta
         Words and numbers to keep with the task.
+    max_decoded
+        Bytes that one task of the file may decode to; default as in `open`.
 
     Raises
     ------
@@ -83,7 +86,7 @@ def add(
         force=force,
     )
     model = NewModel(name, source, options, meta or {}, key, sandbox)
-    with editing(path, out, [source, plan]) as edit:
+    with editing(path, out, [source, plan], max_decoded) as edit:
         if name in edit.file.tasks:
             message = f"the file has a task {name!r}: replace it, or choose another name"
             raise UsageError(message)
@@ -106,6 +109,7 @@ def replace(
     key: str = "",
     sandbox: bool = False,
     jobs: int | None = None,
+    max_decoded: int | None = None,
     progress: Progress = no_progress,
 ) -> EditReport:
     """Put another model in the place of a task: `rm` and `add` at once, the order of tasks kept.
@@ -116,7 +120,8 @@ def replace(
     ----------
     path, name, source
         The `.mc` file, its task, and the model that takes its place.
-    out, bits, rounding, codec, plan, optimize, force, meta, key, sandbox, jobs, progress
+    out, bits, rounding, codec, plan, optimize, force, meta, key, sandbox, jobs
+    max_decoded, progress
         As in `add`.
 
     Raises
@@ -137,7 +142,7 @@ def replace(
         force=force,
     )
     model = NewModel(name, source, options, meta or {}, key, sandbox)
-    with editing(path, out, [source, plan]) as edit:
+    with editing(path, out, [source, plan], max_decoded) as edit:
         edit.file.entry(name)
         return edit.put(model, jobs, progress)
 
@@ -147,6 +152,7 @@ def rm(
     names: str | Sequence[str],
     *,
     out: PathLike | None = None,
+    max_decoded: int | None = None,
     progress: Progress = no_progress,
 ) -> EditReport:
     """Take tasks out of a file, with all that no other task needs.
@@ -159,7 +165,7 @@ def rm(
         The `.mc` file.
     names
         One task, or several.
-    out, progress
+    out, max_decoded, progress
         As in `add`.
 
     Raises
@@ -174,7 +180,7 @@ def rm(
     gone = list(dict.fromkeys([names] if isinstance(names, str) else names))
     if not gone:
         raise UsageError("name the tasks to take out")
-    with editing(path, out, []) as edit:
+    with editing(path, out, [], max_decoded) as edit:
         for name in gone:
             edit.file.entry(name)
         if len(gone) == len(edit.file.tasks):
@@ -189,6 +195,7 @@ def rename(
     names: Mapping[str, str],
     *,
     out: PathLike | None = None,
+    max_decoded: int | None = None,
     progress: Progress = no_progress,
 ) -> EditReport:
     """Give tasks other names; nothing else changes.
@@ -199,7 +206,7 @@ def rename(
         The `.mc` file.
     names
         Old names to new ones; two tasks may swap theirs.
-    out, progress
+    out, max_decoded, progress
         As in `add`.
 
     Raises
@@ -213,7 +220,7 @@ def rename(
     """
     if not names:
         raise UsageError("say which task is to have which name")
-    with editing(path, out, []) as edit:
+    with editing(path, out, [], max_decoded) as edit:
         for name in names:
             edit.file.entry(name)
         new = {name: names.get(name, name) for name in edit.file.tasks}

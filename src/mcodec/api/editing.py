@@ -57,7 +57,10 @@ class NewModel:
 
 @contextmanager
 def editing(
-    path: inputs.PathLike, out: inputs.PathLike | None, sources: Sequence[object]
+    path: inputs.PathLike,
+    out: inputs.PathLike | None,
+    sources: Sequence[object],
+    max_decoded: int | None,
 ) -> Iterator[Edit]:
     """Open a file to change its tasks.
 
@@ -67,6 +70,8 @@ def editing(
         The file to read, and the one to make or replace; None for the same.
     sources
         What else is read, and so may not be written over.
+    max_decoded
+        As in `open`.
 
     Raises
     ------
@@ -75,8 +80,7 @@ def editing(
     """
     target = os.fspath(path if out is None else out)
     check_output(target, sources)
-    # What a task decodes to is no matter: it is not decoded, but for what new tensors may equal.
-    with open_file(path, jobs=1, max_decoded=1 << 62) as file:
+    with open_file(path, jobs=1, max_decoded=max_decoded) as file:
         yield Edit(file, target)
 
 

@@ -60,6 +60,7 @@ _MODEL: Final = (
     options.key_option,
     options.sandbox_option,
     options.jobs_option,
+    options.max_decoded_option,
     options.json_option,
     options.quiet_option,
 )

@@ -18,10 +18,16 @@ from mcodec.errors import UsageError
     shell_complete=editoptions.complete_old_name,
 )
 @editoptions.output_option
+@options.max_decoded_option
 @options.json_option
 @options.quiet_option
 def command(
-    file: str, names: tuple[str, ...], output: str | None, as_json: bool, quiet: bool
+    file: str,
+    names: tuple[str, ...],
+    output: str | None,
+    max_decoded: int | None,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Give tasks of a file other names.
 
@@ -32,15 +38,21 @@ def command(
     from mcodec.api.edit import rename
 
     with render.progress_bar("copying", shown=not (quiet or as_json)) as progress:
-        report = rename(file, _parse(file, names), out=output, progress=progress)
+        report = rename(
+            file,
+            _parse(file, names, max_decoded),
+            out=output,
+            max_decoded=max_decoded,
+            progress=progress,
+        )
     editoptions.show(report, as_json, quiet)
 
 
-def _parse(file: str, texts: tuple[str, ...]) -> dict[str, str]:
+def _parse(file: str, texts: tuple[str, ...], max_decoded: int | None) -> dict[str, str]:
     """Split ``OLD=NEW``; an old name may hold a ``=``, and the longest one counts."""
     from mcodec.api.handle import open as open_file
 
-    with open_file(file, jobs=1, max_decoded=1 << 62) as opened:
+    with open_file(file, jobs=1, max_decoded=max_decoded) as opened:
         tasks = opened.tasks
     found: dict[str, str] = {}
     for text in texts:
