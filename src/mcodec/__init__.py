@@ -114,11 +114,13 @@ _LAZY: Final = {
     "unpack": "mcodec.api.unpack",
     "verify": "mcodec.api.verify",
 }
+# Modules of their own: `mcodec.evaluate.sweep`, `mcodec.keras.load_weights`.
+_MODULES: Final = ("evaluate", "keras")
 
 
 def __getattr__(name: str) -> Any:
-    if name == "evaluate":  # a module of its own, as `mcodec.evaluate.sweep`
-        return importlib.import_module("mcodec.evaluate")
+    if name in _MODULES:
+        return importlib.import_module(f"mcodec.{name}")
     if name not in _LAZY:
         raise AttributeError(f"module 'mcodec' has no attribute {name!r}")
     return getattr(importlib.import_module(_LAZY[name]), name)
