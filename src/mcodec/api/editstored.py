@@ -13,10 +13,10 @@ from mcodec.api.runs import OWN_RUN
 from mcodec.api.tasksource import TaskSource
 from mcodec.codec.base import Codec
 from mcodec.engine import map_ordered
-from mcodec.types import TensorSpec, itemsize
+from mcodec.types import TensorSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from concurrent.futures import Executor
 
     from numpy.typing import NDArray
@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     Member = tuple[int, int]  # run, member
     Key = tuple[Codec | None, str, tuple[int, ...]]  # a lossy codec, dtype, shape
 
-_WORTH: Final = 1024  # bytes of small tensors from which it pays to read another task's run
+# Of small tensors in a run with others: the least bytes that are worth a place there, and the least
+# share of the run, where what the task has to read counts.
+_WORTH: Final = 1024
+_SHARE: Final = 0.5
 
 
 class HiddenSource:
@@ -180,16 +183,15 @@ class StoredTensors:
         kinds = {key for key, _ in known}
         places = [place for place, key in wanted.items() if key in kinds]
         digests = map_ordered(executor, partial(hash_values, values), places)
-        found = {
-            place: known[wanted[place], digest]
-            for place, digest in zip(places, digests, strict=True)
-            if (wanted[place], digest) in known
-        }
-        return self._without_trifles(values, found, optimize)
+        found: dict[int, dict[Place, Place]] = {}  # run -> new tensor -> the one in it
+        for place, digest in zip(places, digests, strict=True):
+            for there in known.get((wanted[place], digest), ()):
+                found.setdefault(self.members[there][0], {})[place] = there
+        return self._without_trifles(found, optimize)
 
-    def _digests(self, values: Values, wanted: set[Key]) -> dict[tuple[Key, bytes], Place]:
+    def _digests(self, values: Values, wanted: set[Key]) -> dict[tuple[Key, bytes], list[Place]]:
         """Return the tensors of these kinds by the digest of their source's bytes."""
-        found: dict[tuple[Key, bytes], Place] = {}
+        found: dict[tuple[Key, bytes], list[Place]] = {}
         for (run, _), place in self.places.items():
             spec, entry = values.spec(place), self._runs[run]
             exact = entry.source is None
@@ -199,28 +201,30 @@ class StoredTensors:
             if len(entry.members) == 1:
                 if exact or entry.stands_on is None:
                     digest = bytes.fromhex(entry.source or entry.digest)
-                    found.setdefault((key, digest), place)
+                    found.setdefault((key, digest), []).append(place)
             elif exact:
-                found.setdefault((key, hash_values(values, place)), place)
+                found.setdefault((key, hash_values(values, place)), []).append(place)
         return found
 
     def _without_trifles(
-        self, values: Values, found: Mapping[Place, Place], optimize: str
+        self, found: Mapping[int, Mapping[Place, Place]], optimize: str
     ) -> dict[Place, Place]:
-        """Leave out small tensors for which a task would read a run of little else of its own."""
-        used: dict[int, set[int]] = {}
-        for place in found.values():
-            run, member = self.members[place]
-            used.setdefault(run, set()).add(member)
-        poor: set[int] = set()
-        for run, members in used.items():
-            spec = self.reader.runs[run]
-            taken = sum(spec.sizes[member] for member in members)
-            rest = sum(spec.sizes) - taken
-            if rest and max(spec.sizes) < OWN_RUN:
-                worth = taken * itemsize(spec.dtype) >= _WORTH
-                if not worth or (optimize == "load" and taken < rest):
-                    poor.add(run)
-        return {
-            place: stored for place, stored in found.items() if self.members[stored][0] not in poor
-        }
+        """Choose one run for each tensor; leave out those that the task would read in vain."""
+        shares = {run: self._share(run, own.values()) for run, own in found.items()}
+        chosen: dict[Place, Place] = {}
+        for run in sorted(found, key=lambda run: -shares[run]):
+            own = {place: there for place, there in found[run].items() if place not in chosen}
+            if own and self._is_worth(run, own.values(), optimize):
+                chosen |= own
+        return chosen
+
+    def _share(self, run: int, places: Iterable[Place]) -> float:
+        """Return how much of a run some of its members are."""
+        sizes = self.reader.runs[run].sizes
+        return sum(sizes[self.members[place][1]] for place in places) / max(1, sum(sizes))
+
+    def _is_worth(self, run: int, places: Collection[Place], optimize: str) -> bool:
+        spec, share = self.reader.runs[run], self._share(run, places)
+        if share == 1 or max(spec.sizes) >= OWN_RUN:
+            return True
+        return share * spec.nbytes >= _WORTH and (optimize == "file" or share >= _SHARE)
