@@ -231,6 +231,11 @@ class RunSpec:
         start = block * self.block
         return start, min(start + self.block, self.elements)
 
+    def blocks_of(self, member: int) -> range:
+        """Return the blocks that have elements of a member."""
+        start, size = self.starts[member], self.sizes[member]
+        return range(start // self.block, -(-(start + size) // self.block) if size else 0)
+
     def parts(self, block: int) -> list[tuple[int, slice]]:
         """Return the members that have elements in a block, and where in the block."""
         first, last = self.span(block)

@@ -46,8 +46,8 @@ class RunDecoder:
         self._partner = self._find_partner() if view.dither else None
         self._bases = self._find_bases()
         _, streams = reader.read_streams(run, -1)
-        with self._place("head"):
-            self._head = codec.decode_head(self.spec, streams)
+        with self.place("head"):
+            self.head = codec.decode_head(self.spec, streams)
 
     def empty(self, n: int) -> NDArray[Any]:
         """Return room for n elements."""
@@ -63,11 +63,20 @@ class RunDecoder:
         bases, partner = self._base_arrays(block), self._partner_block(block)
 
         def decode(mode: int, streams: Sequence[Stream | None]) -> None:
-            head, view = self._head, self._view
+            head, view = self.head, self._view
             self.codec.decode(self.spec, block, mode, streams, head, out, view, partner, bases)
 
         self.use(block, decode)
         return out
+
+    @property
+    def canonical(self) -> bool:
+        """Whether blocks are decoded from all their streams, and stand on nothing."""
+        return self._view.canonical and not self._bases
+
+    def streams(self, block: int) -> tuple[int, Sequence[Stream | None]]:
+        """Return the mode and all streams of a block."""
+        return self._reader.read_streams(self._run, block)
 
     def prepare(self, block: int, mode: int, streams: Sequence[Stream | None]) -> Write:
         """Return what writes a block of these streams into an array, any number of times.
@@ -76,8 +85,8 @@ class RunDecoder:
         stands on is decoded now, and kept.
         """
         bases, partner = self._base_arrays(block), self._partner_block(block)
-        head, view = self._head, self._view
-        with self._place(f"block {block}"):
+        head, view = self.head, self._view
+        with self.place(f"block {block}"):
             return self.codec.prepare(self.spec, block, mode, streams, head, view, partner, bases)
 
     def use(self, block: int, decode: Callable[[int, Sequence[Stream | None]], T]) -> T:
@@ -88,7 +97,7 @@ class RunDecoder:
         whole = self._reader.levels
         level = level_of(self._reader, self.codec, self._view)
         mode, streams = self._reader.read_streams(self._run, block, level)
-        with self._place(f"block {block}"):
+        with self.place(f"block {block}"):
             try:
                 return decode(mode, streams)
             except NeedAllPlanesError:
@@ -151,7 +160,8 @@ class RunDecoder:
         mode, streams = self._reader.read_streams(self._partner, block, self._reader.levels)
         return Partner(codec, mode, streams)
 
-    def _place(self, where: str) -> _Place:
+    def place(self, where: str) -> _Place:
+        """Return a context that says in an error where it happened."""
         return _Place(f"{self._reader.name}: run {self._run}, {where}")
 
 

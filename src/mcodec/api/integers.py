@@ -65,8 +65,8 @@ class IntegerDecoder(RunDecoder):
         if out is None:
             out = self.empty(stop - start)
         mode, streams = self._reader.read_streams(self._run, block)
-        with self._place(f"block {block}"):
-            self._integers.integers(self.spec, block, mode, streams, self._head, out)
+        with self.place(f"block {block}"):
+            self._integers.integers(self.spec, block, mode, streams, self.head, out)
         return out
 
     def scales(self, member: int) -> NDArray[np.float32]:
@@ -74,5 +74,5 @@ class IntegerDecoder(RunDecoder):
         scope, shapes = self._integers.scope, self.spec.shapes
         first = sum(scope.count(shape) for shape in shapes[:member])
         shape = shapes[member]
-        own = self._integers.scales(self._head)[first : first + scope.count(shape)]
+        own = self._integers.scales(self.head)[first : first + scope.count(shape)]
         return shaped(own, shape, scope).copy()

@@ -78,15 +78,17 @@ def jobs_of(reader: ContainerReader, targets: Iterable[Target]) -> list[Job]:
         spec = reader.runs[target.run]
         start, size = spec.starts[target.member], spec.sizes[target.member]
         _check(target, spec)
-        for block in range(start // spec.block, -(-(start + size) // spec.block) if size else 0):
+        for block in spec.blocks_of(target.member):
             low, high = spec.span(block)
             first, last = max(low, start), min(high, start + size)
             key = target.run, block
             names.setdefault(key, target.name)
-            parts.setdefault(key, []).append((
-                slice(first - low, last - low),
-                target.out[first - start : last - start],
-            ))
+            parts.setdefault(key, []).append(
+                (
+                    slice(first - low, last - low),
+                    target.out[first - start : last - start],
+                )
+            )
     return [Job(*key, names[key], tuple(parts[key])) for key in sorted(parts)]
 
 

@@ -10,17 +10,17 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.api.decode import level_of
-from mcodec.api.load import Decoders, extents, room, work
+from mcodec.api.load import Decoders, Job, extents, room, work
 from mcodec.codec.base import NeedAllPlanesError
 from mcodec.types import Fill
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Executor
 
     from numpy.typing import NDArray
 
-    from mcodec.api.load import Job
+    from mcodec.api.decode import RunDecoder
     from mcodec.codec.base import Stream, View, Write
     from mcodec.container.reader import ContainerReader
 
@@ -42,6 +42,7 @@ class Resident:
         self._decoders = Decoders(reader, view)
         self._streams: dict[Key, tuple[int, list[Stream | None]]] = {}
         self._writes: dict[Key, Write] = {}
+        self._names: dict[Key, str] = {}
         self._level = _levels(reader)  # whose streams, and those below, are kept
         self._lock = threading.Lock()
 
@@ -55,15 +56,21 @@ class Resident:
             if isinstance(stream, memoryview)
         )
 
-    def keep(self, jobs: Iterable[Job], executor: Executor | None) -> None:
+    def keep(self, places: Mapping[Key, str], executor: Executor | None) -> None:
         """Read blocks that are not kept yet.
+
+        Parameters
+        ----------
+        places
+            Run and block, and the name of a tensor in it, for messages.
 
         Raises
         ------
         FormatError
             The bytes in the file are damaged.
         """
-        wanted = [job for job in jobs if (job.run, job.block) not in self._writes]
+        wanted = [Job(*key, name, ()) for key, name in places.items() if key not in self._writes]
+        self._names.update(places)
         with self._reader.ahead(extents(self._reader, wanted, self._view)):
             work(wanted, self._keep, executor)
 
@@ -71,20 +78,33 @@ class Resident:
         """Drop all blocks."""
         self._streams.clear()
         self._writes.clear()
+        self._names.clear()
 
     def write(self, jobs: Sequence[Job], executor: Executor | None) -> None:
         """Write blocks that are kept into the arrays that the jobs name."""
         work(jobs, self._write, executor)
 
-    def refine(self, jobs: Iterable[Job], executor: Executor | None) -> None:
-        """Read the levels that a cut-off file has gained since its blocks were kept.
+    def decoder(self, run: int) -> RunDecoder:
+        """Return the decoder of a run."""
+        return self._decoders[run]
+
+    def streams(self, run: int, block: int) -> tuple[int, list[Stream | None]]:
+        """Return the mode and the streams of a block that is kept."""
+        return self._streams[run, block]
+
+    def block(self, run: int, block: int, out: NDArray[Any]) -> None:
+        """Write a block that is kept."""
+        self._writes[run, block](out)
+
+    def refine(self, executor: Executor | None) -> None:
+        """Read the levels that a cut-off file has gained since blocks were kept.
 
         Raises
         ------
         FormatError
             The new bytes are damaged; the blocks then stay as they were.
         """
-        wanted = [job for job in jobs if (job.run, job.block) in self._writes]
+        wanted = [Job(*key, self._names[key], ()) for key in self._writes]
         before = self._decoders, self._level, dict(self._streams), dict(self._writes)
         self._decoders = Decoders(self._reader, self._view)
         try:

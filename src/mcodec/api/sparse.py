@@ -168,7 +168,7 @@ class _StoredDecoder(RunDecoder):
         mask, values = self.use(
             block,
             lambda mode, streams: self._csr.decode_stored(
-                self.spec, block, mode, streams, self._head, dtype, self._view
+                self.spec, block, mode, streams, self.head, dtype, self._view
             ),
         )
         return indices(mask, last - first) + first, values

@@ -91,6 +91,11 @@ class Task(Mapping[str, "NDArray[Any]"]):
         return self._file
 
     @property
+    def view(self) -> View:
+        """How its tensors are decoded."""
+        return self._view
+
+    @property
     def ties(self) -> dict[int, int]:
         """Tensors that the source had as one array: index to the index of the first."""
         return dict(self._entry.ties)

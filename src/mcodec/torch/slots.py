@@ -98,9 +98,7 @@ def tied(slots: Mapping[str, Slot]) -> dict[str, str]:
     return found
 
 
-def check_keys(
-    slots: Mapping[str, Slot], keys: Mapping[str, str], model: str, task: str
-) -> tuple[list[str], list[str]]:
+def check_keys(slots: Mapping[str, Slot], keys: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """Return the keys that the task lacks, and those that it has too many.
 
     A key whose tensor the module has under another key too is not missing if that one is there.

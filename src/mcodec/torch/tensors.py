@@ -37,11 +37,11 @@ def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def empty(spec: TensorSpec) -> torch.Tensor:
-    """Return a tensor for a stored one, on the CPU."""
+def empty(spec: TensorSpec, device: torch.device | str = "cpu") -> torch.Tensor:
+    """Return a tensor for a stored one, its values undefined."""
     import torch
 
-    return torch.empty(spec.shape, dtype=torch_dtype(spec))
+    return torch.empty(spec.shape, dtype=torch_dtype(spec), device=device)
 
 
 def flat(tensor: torch.Tensor, dtype: str) -> NDArray[Any] | None:
