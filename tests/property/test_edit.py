@@ -1,4 +1,4 @@
-"""Families that are changed task by task: the weights are as packed at once, the others' bytes stay.
+"""Families changed task by task: weights are as packed at once, the bytes of others stay.
 
 What `test_families.py` draws is packed in part; the rest is added, replaced, taken out and renamed.
 """
