@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -55,10 +54,10 @@ class Remote:
     def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
         self.name = shown(url)
         self._url, self._options = url, dict(options or {})
-        self._lock = threading.Lock()
         self._process = 0
         self._fs: Any = None
         self._path = ""
+        self._tells = True  # answers of HTTP say how long the file is
         self._connect()
 
     def fetch(self, start: int, stop: int, *, whole: bool = True) -> Answer:
@@ -106,7 +105,7 @@ class Remote:
             The backend refuses, or does not know.
         """
         size = None
-        if self._is(HTTP):  # a HEAD is often not allowed where a GET is
+        if self._tells and self._is(HTTP):  # a HEAD is often not allowed where a GET is
             size = self.fetch(0, 1, whole=False).total
         if size is None:
             size = self._stated()
@@ -140,6 +139,8 @@ class Remote:
             raise InputOutputError(f"{self.name}: the server sends more than was asked for")
         if check.total is not None and start + len(data) < min(stop, check.total):
             raise ShortAnswerError
+        if data:
+            self._tells = check.total is not None
         return Answer(data, check.total)
 
     def _is(self, protocols: tuple[str, ...]) -> bool:
@@ -148,23 +149,23 @@ class Remote:
 
     def _connect(self) -> Any:
         """Return the file system, a new one after a fork: its thread stayed in the parent."""
-        with self._lock:
-            if self._process == os.getpid():
-                return self._fs
-            try:
-                import fsspec
+        if self._process == os.getpid():
+            return self._fs
+        try:
+            import fsspec
 
-                options = dict(self._options)
-                if self._url.partition("://")[0] in S3:
-                    options.setdefault("use_listings_cache", False)
-                self._fs, self._path = fsspec.core.url_to_fs(self._url, **options)
-                self._process = os.getpid()
-                return self._fs
-            except ImportError as error:
-                missing: McodecError = MissingDependencyError(f"{self.name}: {_words(error)}")
-            except Exception as error:
-                missing = self._error(error)
-        raise missing
+            options = dict(self._options)
+            if self._url.partition("://")[0] in S3:
+                options.setdefault("use_listings_cache", False)
+            self._fs, self._path = fsspec.core.url_to_fs(self._url, **options)
+        except ImportError as error:
+            failure: McodecError = MissingDependencyError(f"{self.name}: {_words(error)}")
+        except Exception as error:
+            failure = self._error(error)
+        else:
+            self._process = os.getpid()
+            return self._fs
+        raise failure
 
     def _error(self, error: Exception) -> InputOutputError:
         return InputOutputError(f"{self.name}: {reason(error)}")
@@ -205,8 +206,9 @@ def shown(text: str) -> str:
 
 
 def _words(error: Exception) -> str:
-    strerror = getattr(error, "strerror", None)
-    text = strerror if isinstance(strerror, str) and strerror else str(error)
+    text = str(error)
+    if type(error).__module__ == "builtins" and isinstance(error, OSError) and error.strerror:
+        text = error.strerror  # without the number and the path
     return one_line(Exception(shown(text) or type(error).__name__))
 
 

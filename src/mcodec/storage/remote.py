@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.errors import FormatError, InputOutputError
@@ -45,15 +46,16 @@ class RemoteFile:
         self._claimed: int | None = None  # the size by the file's own word, not proven yet
         self._guessed = False  # the size is that of a short answer
         self._closed = False
-        self._process = os.getpid()
-        self._reads = ReadAhead(self.name, self._fetch)
+        self._start()
 
     @property
     def size(self) -> int:
         """Bytes of the file; a request, if nothing has told it yet."""
-        if self._size is not None:
-            return self._size
-        return self.refresh() if self._claimed is None else self._claimed
+        self._renew()
+        with self._lock:  # one thread asks
+            if self._size is not None:
+                return self._size
+            return self.refresh() if self._claimed is None else self._claimed
 
     def first(self, length: int) -> bytes:
         """Return the first `length` bytes, or all where there are fewer, by one request."""
@@ -112,14 +114,14 @@ class RemoteFile:
         self._prove()
         if not length:
             return b""
-        return self._ahead().read(offset, offset + length)
+        return self._reads.read(offset, offset + length)
 
     def ahead(self, ranges: Sequence[tuple[int, int]]) -> AbstractContextManager[None]:
         """Fetch ranges ahead of their reads, joined to few requests (see `ReadAhead`)."""
         self._check_open()
         end = self.size
         within = [(start, stop) for start, stop in ranges if 0 <= start < stop <= end]
-        return self._ahead().announce(within) if within else contextlib.nullcontext()
+        return self._reads.announce(within) if within else contextlib.nullcontext()
 
     def refresh(self) -> int:
         """Ask for the real size again, and return it."""
@@ -137,26 +139,30 @@ class RemoteFile:
         if self._closed:
             raise is_closed(self.name)
 
-    def _ahead(self) -> ReadAhead:
+    def _start(self) -> None:
+        self._lock = threading.RLock()  # of the size
+        self._reads = ReadAhead(self.name, self._fetch)
+        self._process = os.getpid()
+
+    def _renew(self) -> None:
         if self._process != os.getpid():  # a fork has no threads, and perhaps a locked lock
-            self._reads = ReadAhead(self.name, self._fetch)
-            self._process = os.getpid()
-        return self._reads
+            self._start()
 
     def _prove(self) -> None:
-        """Prove a size that was only claimed; from any thread, twice does no harm."""
-        claimed = self._claimed
-        if claimed is None:
-            return
-        data, _ = self._remote.fetch(claimed - 1, claimed + 1, whole=False)
-        size = claimed if len(data) == 1 else self._remote.length()
-        if size < claimed:
-            message = f"the file is cut off: {size} of {claimed} bytes"
-            raise FormatError(message, code="file_truncated", where=self.name)
-        if size > claimed:
-            message = f"{size - claimed} bytes follow the end of the file"
-            raise FormatError(message, code="trailing_data", where=self.name)
-        self._size, self._claimed = claimed, None
+        """Prove a size that was only claimed."""
+        with self._lock:
+            claimed = self._claimed
+            if claimed is None:
+                return
+            data, _ = self._remote.fetch(claimed - 1, claimed + 1, whole=False)
+            size = claimed if len(data) == 1 else self._remote.length()
+            if size < claimed:
+                message = f"the file is cut off: {size} of {claimed} bytes"
+                raise FormatError(message, code="file_truncated", where=self.name)
+            if size > claimed:
+                message = f"{size - claimed} bytes follow the end of the file"
+                raise FormatError(message, code="trailing_data", where=self.name)
+            self._size, self._claimed = claimed, None
 
     def _fetch(self, start: int, stop: int) -> bytes:
         return self._remote.fetch(start, stop).data
