@@ -52,7 +52,9 @@ def _kind(error: McodecError) -> type[McodecError] | None:
     if isinstance(error, SafetensorError):
         return None
     if isinstance(error, InputOutputError):
-        missing = isinstance(error.__cause__, FileNotFoundError)
+        # What a backend of fsspec said is kept in words alone: its errors may hold a person's keys.
+        words = error.message.endswith("no such file")
+        missing = words or isinstance(error.__cause__, FileNotFoundError)
         return MissingFileError if missing else ClosedError
     if isinstance(error, FormatError | CodecConfigError):
         return BadFileError

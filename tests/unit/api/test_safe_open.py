@@ -121,6 +121,8 @@ def test_without_a_with_statement(files: tuple[str, str]) -> None:
     with file as entered:
         assert entered is file
     assert "model.mc" in repr(file)
+    with mcodec.safe_open(f"file://{files[1]}", "np") as remote:
+        assert remote.get_tensor("a/scalar") == 3
 
 
 def test_a_safetensors_file_is_opened_by_safetensors(
@@ -160,8 +162,10 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         for module in (safetensors, mcodec):
             with pytest.raises(FileNotFoundError, match="absent"):
                 module.safe_open(tmp_path / name, "np")
-    with pytest.raises(mcodec.errors.InputOutputError):
-        mcodec.safe_open(tmp_path / "absent.mc", "np")
+    for path in (tmp_path / "absent.mc", f"file://{tmp_path}/absent.mc"):
+        with pytest.raises(mcodec.errors.InputOutputError) as missing:
+            mcodec.safe_open(path, "np")
+        assert isinstance(missing.value, FileNotFoundError)
     for data in (b"", b"junk" * 99, b"\x89MCD\r\n\x1a\n" + bytes(99)):
         (tmp_path / "junk.mc").write_bytes(data)
         with pytest.raises(mcodec.errors.FormatError) as caught:
