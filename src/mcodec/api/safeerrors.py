@@ -52,7 +52,7 @@ def _kind(error: McodecError) -> type[McodecError] | None:
     if isinstance(error, SafetensorError):
         return None
     if isinstance(error, InputOutputError):
-        # What a backend of fsspec said is kept in words alone: its errors may hold a person's keys.
+        # Of what a backend of fsspec raises only the words are kept.
         words = error.message.endswith("no such file")
         missing = words or isinstance(error.__cause__, FileNotFoundError)
         return MissingFileError if missing else ClosedError
