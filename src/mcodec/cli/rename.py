@@ -49,20 +49,25 @@ def command(
 
 
 def _parse(file: str, texts: tuple[str, ...], max_decoded: int | None) -> dict[str, str]:
-    """Split ``OLD=NEW``; an old name may hold a ``=``, and the longest one counts."""
-    from mcodec.api.handle import open as open_file
-
-    with open_file(file, jobs=1, max_decoded=max_decoded) as opened:
-        tasks = opened.tasks
+    """Split ``OLD=NEW``."""
     found: dict[str, str] = {}
     for text in texts:
-        first, equals, _ = text.partition("=")
-        known = (name for name in tasks if text.startswith(f"{name}="))
-        old = max(known, key=len, default=first)
-        new = text[len(old) + 1 :]
-        if not equals or not old or not new:
+        old, _, new = text.partition("=")
+        if text.count("=") > 1:
+            old = _known(file, text, old, max_decoded)
+            new = text[len(old) + 1 :]
+        if not old or not new:
             raise UsageError(f"{text!r} is not of the form OLD=NEW")
         if old in found:
             raise UsageError(f"task {old!r} is to have two names")
         found[old] = new
     return found
+
+
+def _known(file: str, text: str, default: str, max_decoded: int | None) -> str:
+    """Return the task that a text begins with: names may hold a ``=``, and the longest counts."""
+    from mcodec.api.handle import open as open_file
+
+    with open_file(file, jobs=1, max_decoded=max_decoded) as opened:
+        known = [name for name in opened.tasks if text.startswith(f"{name}=")]
+    return max(known, key=len, default=default)
