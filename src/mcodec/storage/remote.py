@@ -132,6 +132,7 @@ class RemoteFile:
 
     def close(self) -> None:
         """Forget what was fetched ahead; requests in flight end by themselves."""
+        self._renew()
         self._closed = True
         self._reads.close()
 
