@@ -114,8 +114,8 @@ _LAZY: Final = {
     "unpack": "mcodec.api.unpack",
     "verify": "mcodec.api.verify",
 }
-# Modules of their own: `mcodec.evaluate.sweep`, `mcodec.keras.load_weights`.
-_MODULES: Final = ("evaluate", "keras")
+# Modules of their own: `mcodec.evaluate.sweep`, `mcodec.torch.load_model`.
+_MODULES: Final = ("evaluate", "keras", "torch")
 
 
 def __getattr__(name: str) -> Any:
