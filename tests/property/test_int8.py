@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import Stream
+    from mcodec.codec.streams import Stream
 
 FORMATS = st.sampled_from(tuple(FLOATS))
 PLAN = '[[tensor]]\nmatch = "*"\ncodec = "int8(scope={scope})"\n'

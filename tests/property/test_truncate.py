@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import mcodec
 from mcodec.api.bitops import BitOperation
-from mcodec.codec.base import patterns
+from mcodec.codec.streams import patterns
 from mcodec.types import FLOATS
 from support import cases, strategies
 from support.models import arrays

@@ -10,7 +10,7 @@ from mcodec.api.bitops import is_special
 from mcodec.api.copying import placed
 from mcodec.api.listing import sqnr_db
 from mcodec.codec import error
-from mcodec.codec.base import patterns
+from mcodec.codec.streams import patterns
 from mcodec.engine import map_ordered
 from mcodec.errors import McodecError
 from mcodec.types import BLOCK, FLOATS

@@ -6,7 +6,8 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mcodec.codec.base import CANONICAL, Codec, NeedAllPlanesError, Partner, View
+from mcodec.codec.base import CANONICAL, Codec, Partner, View
+from mcodec.codec.streams import NeedAllPlanesError
 from mcodec.errors import FormatError, UsageError
 from mcodec.types import Fill, numpy_dtype
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import Stream, Write
+    from mcodec.codec.base import Write
+    from mcodec.codec.streams import Stream
     from mcodec.container.reader import ContainerReader
 
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.api.decode import level_of
 from mcodec.api.load import Decoders, Job, extents, room, work
-from mcodec.codec.base import NeedAllPlanesError
+from mcodec.codec.streams import NeedAllPlanesError
 from mcodec.types import Fill
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mcodec.api.decode import RunDecoder
-    from mcodec.codec.base import Stream, View, Write
+    from mcodec.codec.base import View, Write
+    from mcodec.codec.streams import Stream
     from mcodec.container.reader import ContainerReader
 
     Key = tuple[int, int]  # run, block

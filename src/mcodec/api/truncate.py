@@ -15,7 +15,7 @@ from mcodec.api.listing import sqnr_db
 from mcodec.api.opening import open_model
 from mcodec.api.patterns import choose_by_name
 from mcodec.api.progress import Progress, no_progress
-from mcodec.codec.base import patterns
+from mcodec.codec.streams import patterns
 from mcodec.engine import workers
 from mcodec.errors import UsageError
 from mcodec.types import FLOATS, dtype_name

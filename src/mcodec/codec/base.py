@@ -11,21 +11,18 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from mcodec.errors import FormatError, McodecError
-from mcodec.types import Fill
+from mcodec.errors import McodecError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Self
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from mcodec.codec.quantized import Quantized
+    from mcodec.codec.streams import Stream
     from mcodec.types import CodedStream, RunSpec, StreamSpec, TensorSpec
 
-    Stream = memoryview | Fill
-    Buffer = NDArray[np.uint8] | memoryview  # of bytes
     Coded = tuple[int, list[CodedStream]]  # a block's mode and streams
     Bases = Sequence[NDArray[Any]]  # one array a role
     Write = Callable[[NDArray[Any]], None]
@@ -71,10 +68,6 @@ class Partner:
 
 class NotCodableError(McodecError):
     """The values of a tensor cannot be coded so (a NaN in block floating point)."""
-
-
-class NeedAllPlanesError(Exception):
-    """A derived decode of this block needs the planes that were not read."""
 
 
 class Codec(ABC):
@@ -248,7 +241,6 @@ class Codec(ABC):
             The view needs streams that are None; call again with all of them.
         """
 
-
     def prepare(
         self,
         run: RunSpec,
@@ -275,66 +267,3 @@ class Codec(ABC):
             self.decode(run, block, mode, streams, head, out, view, partner, bases)
 
         return write
-
-
-def invalid(message: str) -> FormatError:
-    """Return the error for a stream that breaks its codec's rules."""
-    return FormatError(message, code="stream_invalid")
-
-
-def plane_bytes(n: int) -> int:
-    """Return the bytes of a bit-plane of n elements."""
-    return -(-n // 8)
-
-
-def patterns(values: NDArray[Any]) -> NDArray[Any]:
-    """View an array of a float dtype as the unsigned integers of its width."""
-    return values.view(f"<u{values.dtype.itemsize}")
-
-
-def as_bytes(stream: Stream | None) -> NDArray[np.uint8]:
-    """Return a stream as an array of bytes."""
-    import numpy as np
-
-    if stream is None:
-        raise NeedAllPlanesError
-    if isinstance(stream, Fill):
-        return np.full(stream.length, stream.value, np.uint8)
-    return np.frombuffer(stream, np.uint8)
-
-
-def as_plane(stream: Stream | None, n: int) -> NDArray[np.uint8] | None:
-    """Return a bit-plane of n elements as kernels take it: None where all bits are zero."""
-    if stream is None or n == 0 or (isinstance(stream, Fill) and stream.value == 0):
-        return None
-    last = stream.value if isinstance(stream, Fill) else stream[-1]
-    if n % 8 and last >> n % 8:
-        raise invalid("a bit-plane has bits past its last element")
-    return as_bytes(stream)
-
-
-def bytes_of(stream: Stream | None) -> Buffer:
-    """Return a stream as kernels read bytes: an array of 25 planes a block would take its time."""
-    return stream if isinstance(stream, memoryview) else as_bytes(stream)
-
-
-def plane_of(stream: Stream | None, n: int) -> Buffer | None:
-    """Return a bit-plane as `as_plane`, without an array of it where none is needed."""
-    if not isinstance(stream, memoryview) or n == 0:
-        return as_plane(stream, n)
-    if n % 8 and stream[-1] >> n % 8:
-        raise invalid("a bit-plane has bits past its last element")
-    return stream
-
-
-def empty_planes(count: int, n: int) -> list[NDArray[np.uint8]]:
-    """Return scratch rows for bit-planes of n elements.
-
-    Rows a power of two apart would share cache sets, so they are staggered by 64 bytes.
-    """
-    import numpy as np
-
-    length = plane_bytes(n)
-    stride = length + 64 if length and length % 4096 == 0 else length
-    scratch = np.empty((count, stride), np.uint8)
-    return [row[:length] for row in scratch]

@@ -6,17 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from mcodec.codec.base import (
-    CANONICAL,
-    FLOAT_DTYPES,
-    Codec,
-    Partner,
-    View,
-    as_plane,
-    empty_planes,
-    patterns,
-    plane_bytes,
-)
+from mcodec.codec.base import CANONICAL, FLOAT_DTYPES, Codec, Partner, View
 from mcodec.codec.config import refuse_unknown, take_int, take_step, take_word
 from mcodec.codec.exponents import block_exponents, checked, exponents_of
 from mcodec.codec.magnitudes import (
@@ -30,6 +20,7 @@ from mcodec.codec.magnitudes import (
 )
 from mcodec.codec.maxima import scope_maxima
 from mcodec.codec.scope import TENSOR, Scope, parse_scope
+from mcodec.codec.streams import as_plane, empty_planes, patterns, plane_bytes
 from mcodec.errors import CodecConfigError
 from mcodec.types import BLOCK, FLOATS, RunSpec, StreamSpec
 
@@ -39,8 +30,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import Bases, Coded, Stream, Write
+    from mcodec.codec.base import Bases, Coded, Write
     from mcodec.codec.exponents import Exponents
+    from mcodec.codec.streams import Stream
     from mcodec.types import CodedStream, TensorSpec
 
 MAX_BITS: Final = 24

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mcodec.codec import coder
-from mcodec.codec.base import as_bytes
 from mcodec.codec.bfp import BfpCodec
 from mcodec.codec.magnitudes import (
     PLANES,
@@ -14,6 +13,7 @@ from mcodec.codec.magnitudes import (
     magnitude_planes,
     symbols_of,
 )
+from mcodec.codec.streams import as_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

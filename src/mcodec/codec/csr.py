@@ -8,11 +8,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from mcodec.codec import positions
-from mcodec.codec.base import CANONICAL, Codec, Partner, View, invalid, patterns, plane_bytes
+from mcodec.codec.base import CANONICAL, Codec, Partner, View
 from mcodec.codec.config import refuse_unknown, take_int
 from mcodec.codec.float import FloatCodec
 from mcodec.codec.int8 import Int8Codec
 from mcodec.codec.packed import PackedIntegers, packed_head, packed_run, scope_of
+from mcodec.codec.streams import invalid, patterns, plane_bytes
 from mcodec.errors import CodecConfigError
 from mcodec.limits import MAX_DIMENSIONS
 
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import Bases, Coded, Stream
+    from mcodec.codec.base import Bases, Coded
     from mcodec.codec.positions import Mask
+    from mcodec.codec.streams import Stream
     from mcodec.types import CodedStream, RunSpec, StreamSpec, TensorSpec
 
 VALUES: Final = ("float", "bfp", "int8")  # codecs that may carry the values

@@ -11,21 +11,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from mcodec.codec.base import (
-    CANONICAL,
-    FLOAT_DTYPES,
-    Codec,
-    NotCodableError,
-    Partner,
-    View,
-    as_bytes,
-    invalid,
-    patterns,
-    plane_bytes,
-)
+from mcodec.codec.base import CANONICAL, FLOAT_DTYPES, Codec, NotCodableError, Partner, View
 from mcodec.codec.bfp import BfpCodec
 from mcodec.codec.config import refuse_unknown
 from mcodec.codec.exponents import RANGES
+from mcodec.codec.streams import as_bytes, invalid, patterns, plane_bytes
 from mcodec.errors import CodecConfigError
 from mcodec.types import FLOATS, RunSpec, StreamSpec, TensorSpec
 
@@ -36,7 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import Bases, Coded, Stream
+    from mcodec.codec.base import Bases, Coded
+    from mcodec.codec.streams import Stream
     from mcodec.types import CodedStream
 
 _MODES: Final = range(5)  # log2 of the number of classes

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from mcodec.codec import coder, kernels
-from mcodec.codec.base import as_bytes, as_plane, invalid, plane_bytes
+from mcodec.codec.streams import as_bytes, as_plane, invalid, plane_bytes
 from mcodec.types import FLOATS
 
 if TYPE_CHECKING:
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import Coded, Stream
+    from mcodec.codec.base import Coded
+    from mcodec.codec.streams import Stream
     from mcodec.types import CodedStream
 
 _FINEST: Final = 4  # mode of 16 classes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mcodec.codec.base import patterns
+from mcodec.codec.streams import patterns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mcodec.codec.base import as_bytes, invalid
 from mcodec.codec.maxima import numbers_of
+from mcodec.codec.streams import as_bytes, invalid
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import Stream
     from mcodec.codec.scope import Scope
+    from mcodec.codec.streams import Stream
     from mcodec.types import RunSpec
 
     Exponents = NDArray[np.int16]

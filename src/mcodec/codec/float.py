@@ -7,13 +7,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mcodec.codec import float_symbols
-from mcodec.codec.base import (
-    CANONICAL,
-    FLOAT_DTYPES,
-    Codec,
+from mcodec.codec.base import CANONICAL, FLOAT_DTYPES, Codec, Partner, View
+from mcodec.codec.config import refuse_unknown, take_int
+from mcodec.codec.streams import (
     NeedAllPlanesError,
-    Partner,
-    View,
     as_bytes,
     as_plane,
     bytes_of,
@@ -23,7 +20,6 @@ from mcodec.codec.base import (
     plane_bytes,
     plane_of,
 )
-from mcodec.codec.config import refuse_unknown, take_int
 from mcodec.errors import CodecConfigError
 from mcodec.types import FLOATS, Fill, FloatFormat, RunSpec, StreamSpec
 
@@ -34,7 +30,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import Bases, Buffer, Coded, Stream, Write
+    from mcodec.codec.base import Bases, Coded, Write
+    from mcodec.codec.streams import Buffer, Stream
     from mcodec.types import CodedStream
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mcodec.codec import float_symbols
-from mcodec.codec.base import as_plane
 from mcodec.codec.float import FloatCodec
+from mcodec.codec.streams import as_plane
 from mcodec.types import FLOATS
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mcodec.codec.base import as_bytes, empty_planes, invalid
+from mcodec.codec.streams import as_bytes, empty_planes, invalid
 from mcodec.types import FILL, FLOATS
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import Stream
+    from mcodec.codec.streams import Stream
     from mcodec.types import CodedStream
 
     Bytes = NDArray[np.uint8]

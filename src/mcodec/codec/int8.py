@@ -6,15 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from mcodec.codec.base import (
-    CANONICAL,
-    FLOAT_DTYPES,
-    Codec,
-    Partner,
-    View,
-    patterns,
-    plane_bytes,
-)
+from mcodec.codec.base import CANONICAL, FLOAT_DTYPES, Codec, Partner, View
 from mcodec.codec.config import refuse_unknown
 from mcodec.codec.int8_codes import (
     BYTES,
@@ -27,6 +19,7 @@ from mcodec.codec.int8_codes import (
 )
 from mcodec.codec.scales import MAGNITUDE_BITS, checked, find_scales, integers_of
 from mcodec.codec.scope import TENSOR, Scope, parse_scope
+from mcodec.codec.streams import patterns, plane_bytes
 from mcodec.errors import CodecConfigError
 from mcodec.types import FLOATS, RunSpec, StreamSpec
 
@@ -37,8 +30,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import Bases, Buffer, Coded, Stream
+    from mcodec.codec.base import Bases, Coded
     from mcodec.codec.scales import Scales
+    from mcodec.codec.streams import Buffer, Stream
     from mcodec.types import CodedStream, TensorSpec
 
 _SCALE_BYTES: Final = 4

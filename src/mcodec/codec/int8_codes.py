@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mcodec.codec.base import (
+from mcodec.codec.scales import LARGEST, MAGNITUDE_BITS, SIGN
+from mcodec.codec.streams import (
     as_bytes,
     as_plane,
     bytes_of,
@@ -13,16 +14,16 @@ from mcodec.codec.base import (
     patterns,
     plane_of,
 )
-from mcodec.codec.scales import LARGEST, MAGNITUDE_BITS, SIGN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import Buffer, Coded, Stream
+    from mcodec.codec.base import Coded
     from mcodec.codec.kernels import Scopes
     from mcodec.codec.scales import Codes, Scales
+    from mcodec.codec.streams import Buffer, Stream
     from mcodec.types import CodedStream
 
 PLANES: Final = 0  # modes of a block

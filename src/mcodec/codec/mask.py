@@ -5,18 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from mcodec.codec.base import (
-    CANONICAL,
-    FLOAT_DTYPES,
-    Codec,
-    NotCodableError,
-    Partner,
-    View,
-    as_plane,
-    patterns,
-    plane_bytes,
-)
+from mcodec.codec.base import CANONICAL, FLOAT_DTYPES, Codec, NotCodableError, Partner, View
 from mcodec.codec.config import refuse_unknown, take_int, take_word
+from mcodec.codec.streams import as_plane, patterns, plane_bytes
 from mcodec.errors import CodecConfigError
 from mcodec.types import FLOATS, RunSpec, StreamSpec, itemsize
 
@@ -27,7 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import Bases, Stream
+    from mcodec.codec.base import Bases
+    from mcodec.codec.streams import Stream
     from mcodec.types import CodedStream, TensorSpec
 
 PLAIN: Final = "plain"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mcodec.codec.base import NotCodableError, patterns
+from mcodec.codec.base import NotCodableError
+from mcodec.codec.streams import patterns
 from mcodec.types import FLOATS
 
 if TYPE_CHECKING:

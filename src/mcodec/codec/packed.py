@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mcodec.codec import positions
-from mcodec.codec.base import patterns
 from mcodec.codec.bfp import BfpCodec
 from mcodec.codec.int8 import Int8Codec
 from mcodec.codec.scope import Scope
+from mcodec.codec.streams import patterns
 from mcodec.types import RunSpec
 
 if TYPE_CHECKING:
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import Codec, Stream
+    from mcodec.codec.base import Codec
     from mcodec.codec.kernels import Scopes
     from mcodec.codec.positions import Mask
     from mcodec.codec.quantized import Quantized
+    from mcodec.codec.streams import Stream
 
 
 def packed_run(run: RunSpec, count: int) -> RunSpec:

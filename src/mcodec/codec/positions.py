@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mcodec.codec.base import as_bytes, as_plane, invalid, plane_bytes
+from mcodec.codec.streams import as_bytes, as_plane, invalid, plane_bytes
 from mcodec.types import StreamSpec
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import Stream
+    from mcodec.codec.streams import Stream
     from mcodec.types import CodedStream, RunSpec
 
     Mask = NDArray[np.uint8]  # a plane

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import Stream
     from mcodec.codec.scope import Scope
+    from mcodec.codec.streams import Stream
     from mcodec.types import RunSpec
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mcodec.codec.base import CANONICAL, Codec, Partner, View, as_bytes, invalid
+from mcodec.codec.base import CANONICAL, Codec, Partner, View
 from mcodec.codec.config import refuse_unknown
+from mcodec.codec.streams import as_bytes, invalid
 from mcodec.errors import FormatError
 from mcodec.limits import MIB
 from mcodec.types import RunSpec, StreamSpec, itemsize
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import Bases, Stream
+    from mcodec.codec.base import Bases
+    from mcodec.codec.streams import Stream
     from mcodec.types import CodedStream
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mcodec.codec.base import NotCodableError, as_bytes, invalid, patterns
+from mcodec.codec.base import NotCodableError
 from mcodec.codec.maxima import numbers_of, scope_maxima
+from mcodec.codec.streams import as_bytes, invalid, patterns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import Stream
     from mcodec.codec.scope import Scope
+    from mcodec.codec.streams import Stream
     from mcodec.types import TensorSpec
 
     Codes = NDArray[np.uint8]

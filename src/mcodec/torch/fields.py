@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mcodec.codec.base import as_bytes, as_plane, invalid
 from mcodec.codec.float_symbols import BITS, TOO_WIDE, first_exponent
 from mcodec.codec.magnitudes import SYMBOL_BITS
+from mcodec.codec.streams import as_bytes, as_plane, invalid
 from mcodec.types import FLOATS
 
 if TYPE_CHECKING:
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     import torch
 
-    from mcodec.codec.base import Stream
     from mcodec.codec.float import FloatCodec
+    from mcodec.codec.streams import Stream
 
 
 def sent(stream: Stream | None, device: torch.device) -> torch.Tensor:

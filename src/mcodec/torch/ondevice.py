@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from mcodec.api.decode import reads
 from mcodec.api.load import Decoders
-from mcodec.codec.base import invalid
 from mcodec.codec.bfp import BfpCodec
 from mcodec.codec.exponents import ZERO_SCOPE, checked
 from mcodec.codec.float import FloatCodec
@@ -20,6 +19,7 @@ from mcodec.codec.int8_codes import BYTES
 from mcodec.codec.magnitudes import SYMBOLS
 from mcodec.codec.raw import RawCodec
 from mcodec.codec.scales import LARGEST, MAGNITUDE_BITS
+from mcodec.codec.streams import invalid
 from mcodec.errors import McodecError
 from mcodec.torch import fields, tensors
 
@@ -32,9 +32,11 @@ if TYPE_CHECKING:
 
     from mcodec.api.decode import RunDecoder
     from mcodec.api.task import Task
-    from mcodec.codec.base import Stream
     from mcodec.codec.scope import Scope
+    from mcodec.codec.streams import Stream
     from mcodec.types import RunSpec
+
+    _Last = dict[tuple[int, int, torch.device], torch.Tensor]
 
 _LEAST: Final = -126  # exponents of float32's normal numbers
 _MOST: Final = 128  # and one more than the last
@@ -100,15 +102,17 @@ def decode_into(
         for place in reads(reader, task.place(name)[0], block, task.view)
     )
     ahead = [extent for place in wanted for extent in reader.extents(*place)] if not kept else []
+    last: _Last = {}
     with torch.no_grad(), reader.ahead(ahead):
-        for name, tensor in pairs:
+        for name, tensor in sorted(pairs, key=lambda pair: task.place(pair[0])):
             try:
-                _decode(task, name, tensor, blocks)
+                _decode(task, name, tensor, blocks, last)
             except McodecError as error:
                 raise error.at(f"tensor {name!r}") from None
 
 
-def _decode(task: Task, name: str, tensor: torch.Tensor, blocks: Blocks) -> None:
+def _decode(task: Task, name: str, tensor: torch.Tensor, blocks: Blocks, last: _Last) -> None:
+    """Decode one tensor; `last` has the block that was decoded last, for its next members."""
     import torch
 
     spec = task.spec(name)
@@ -121,9 +125,12 @@ def _decode(task: Task, name: str, tensor: torch.Tensor, blocks: Blocks) -> None
     line = made.detach().reshape(-1)
     for block in of_run.blocks_of(member):
         low, high = of_run.span(block)
-        first, last = max(low, start), min(high, start + size)
-        values = decode_block(blocks, run, block, dtype, tensor.device)
-        line[first - start : last - start] = values[first - low : last - low]
+        first, stop = max(low, start), min(high, start + size)
+        key = run, block, tensor.device
+        if key not in last:
+            last.clear()
+            last[key] = decode_block(blocks, run, block, dtype, tensor.device)
+        line[first - start : stop - start] = last[key][first - low : stop - low]
     if not straight:
         tensor.copy_(made)
 
@@ -202,10 +209,10 @@ def _bfp(
     units = np.ldexp(np.float32(1), np.where(head == ZERO_SCOPE, 0, head - below))
     units = np.where(head == ZERO_SCOPE, np.float32(0), units.astype(np.float32))
     if codec.step is not None:
-        units = np.array([codec.step], np.float32)
-        units *= np.float32(0.5) if middle else np.float32(1)
-        if units[0] < 2.0**_LEAST:
+        unit = np.float32(codec.step) * np.float32(0.5 if middle else 1)
+        if unit < 2.0**_LEAST:
             return None
+        units = np.full(sum(map(codec.scope.count, spec.shapes)), unit)
     sign, *planes = rest
     whole = fields.magnitudes(mode == SYMBOLS, planes, codec.bits, last - first, device)
     if middle:
@@ -253,7 +260,7 @@ def _scaled(
         return found
     for start, stop, scopes, own in scope.parts(spec, block, units):
         assert own is not None
-        table = torch.from_numpy(own).to(whole.device)
+        table = torch.tensor(own, device=whole.device)  # a copy: it may be the stream's own bytes
         index = torch.arange(stop - start, device=whole.device)
         of_each = table[(index + scopes.first) // scopes.inner % scopes.count]
         values = (whole[start:stop].float() * of_each).clamp(max=most)

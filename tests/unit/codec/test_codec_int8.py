@@ -24,7 +24,7 @@ from mcodec.errors import FormatError
 from mcodec.types import Fill, RunSpec, TensorSpec, numpy_dtype
 
 if TYPE_CHECKING:
-    from mcodec.codec.base import Stream
+    from mcodec.codec.streams import Stream
 
 ROWS, COLUMNS = Scope("axis", 0), Scope("axis", -1)
 ONE = np.ones(1, np.float32)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from mcodec.codec import coder
-from mcodec.codec.base import Codec, NeedAllPlanesError, NotCodableError, View, as_plane
+from mcodec.codec.base import Codec, NotCodableError, View
 from mcodec.codec.exponents import ZERO_SCOPE
 from mcodec.codec.plan import parse_codec
+from mcodec.codec.streams import NeedAllPlanesError, as_plane
 from mcodec.errors import CodecConfigError, FormatError
 from mcodec.types import (
     FILL,
