@@ -14,7 +14,7 @@ from mcodec.torch.writing import fill
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     import torch
 
@@ -139,10 +139,13 @@ def load_model(
             complaints = [*listed("missing keys", missing), *listed("unexpected keys", extra)]
             raise refuse(what, name, complaints)
         used = {key: tensor for key, tensor in keys.items() if key in slots}
-        check_shapes(slots, {k: weights.spec(n) for k, n in used.items()}, what, name)
-        materialize(slots, dtype)
+        specs = {key: weights.spec(tensor) for key, tensor in used.items()}
+        check_shapes(slots, specs, what, name)
+        for spec in specs.values():
+            tensors.torch_dtype(spec)  # refuses what cannot be loaded, before anything is changed
         twins = tied(slots)
         last = {twins.get(key, key): tensor for key, tensor in used.items()}
+        materialize(slots, last, dtype)
         fill(weights, [(name, slots[key].tensor) for key, name in last.items()])
     return Keys(missing, extra)
 
@@ -161,19 +164,38 @@ def opened(path: Path, task: str | None, options: Mapping[str, Any]) -> Iterator
         yield file.task(task)
 
 
-def materialize(slots: Mapping[str, Slot], dtype: torch.dtype | None) -> None:
-    """Give tensors that have no memory some, and floating ones another dtype if wanted."""
+def materialize(
+    slots: Mapping[str, Slot], wanted: Collection[str], dtype: torch.dtype | None = None
+) -> None:
+    """Give tensors that have no memory some, and floating ones another dtype.
+
+    Parameters
+    ----------
+    slots
+        The model's tensors. They keep their identity, but for those of the meta device.
+    wanted
+        The first keys of those that will be written to: others stay on the meta device, and
+        keep their values under another dtype.
+    dtype
+        None leaves all dtypes.
+    """
     import torch
 
     twins = tied(slots)
     for key, slot in slots.items():
-        tensor = slot.tensor
+        tensor, first = slot.tensor, twins.get(key, key)
         other = dtype is not None and tensor.is_floating_point() and tensor.dtype != dtype
-        if not tensor.is_meta and not other:
-            continue
-        if key in twins:
-            slot.put(slots[twins[key]].tensor)
-            continue
-        wanted = dtype if other else None
-        device = "cpu" if tensor.is_meta else tensor.device
-        slot.put(torch.empty_like(tensor, dtype=wanted, device=device))
+        if tensor.is_meta:
+            if first != key:
+                slot.put(slots[first].tensor)
+            elif key in wanted or other:
+                device = "cpu" if key in wanted else "meta"
+                to = dtype if other else None
+                slot.put(torch.empty_like(tensor, dtype=to, device=device))
+        elif other:
+            grad = tensor.grad if tensor.is_leaf else None
+            if grad is not None:
+                tensor.grad = None
+            tensor.data = slots[first].tensor.data if first != key else tensor.data.to(dtype)
+            if grad is not None:
+                tensor.grad = grad.to(dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mcodec.errors import UsageError
 from mcodec.torch.names import listed, refuse
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import torch
 
     from mcodec.types import TensorSpec
+
+EXTRA_STATE: Final = "_extra_state"  # the last part of its key, as PyTorch has it
 
 
 @dataclass(slots=True)
@@ -37,47 +39,83 @@ class Slot:
     module: torch.nn.Module | None
     name: str
 
+    def check_own(self) -> torch.nn.Module:
+        """Return the module that has it; refuse a tensor that no module has under this name."""
+        if self.module is None:
+            message = f"{self.key!r} is no parameter or buffer of its module: no other tensor can"
+            raise UsageError(f"{message} take its place")
+        return self.module
+
     def put(self, tensor: torch.Tensor) -> None:
         """Make another tensor the module's parameter or buffer."""
-        if self.module is None:
-            raise UsageError(f"{self.key!r} is no parameter or buffer of its module: keep its kind")
-        if self.name in self.module._parameters:
+        module = self.check_own()
+        if self.name in module._parameters:
             import torch
 
             if not isinstance(tensor, torch.nn.Parameter):
                 tensor = torch.nn.Parameter(tensor, requires_grad=self.tensor.requires_grad)
-            self.module._parameters[self.name] = tensor
+            module._parameters[self.name] = tensor
         else:
-            self.module._buffers[self.name] = tensor
+            module._buffers[self.name] = tensor
         self.tensor = tensor
 
-    def refresh(self) -> None:
-        """Look again at what the module has: `to` and others put new tensors there."""
-        if self.module is not None:
-            found = self.module._parameters.get(self.name)
-            if found is None:
-                found = self.module._buffers.get(self.name)
-            if found is not None:
-                self.tensor = found
+    def refresh(self) -> bool:
+        """Look again at what the module has; tell whether it is another tensor than before.
+
+        Raises
+        ------
+        UsageError
+            It has none any more.
+        """
+        if self.module is None:
+            return False
+        found = self.module._parameters.get(self.name)
+        if found is None:
+            found = self.module._buffers.get(self.name)
+        if found is None:
+            raise UsageError(f"the model has no {self.key!r} any more: make another switcher")
+        changed, self.tensor = found is not self.tensor, found
+        return changed
 
 
 def slots_of(model: torch.nn.Module) -> dict[str, Slot]:
-    """Return the tensors of a module by their keys; what is no tensor is left out."""
+    """Return the tensors of a module by their keys; extra states of modules are left out.
+
+    Raises
+    ------
+    UsageError
+        A tensor has no shape yet, or is made for the state_dict alone, so that what is written to
+        it would be lost.
+    """
     import torch
 
     modules = dict(model.named_modules(remove_duplicate=False))
+    memory = {_memory(tensor) for tensor in (*model.parameters(), *model.buffers())}
     slots = {}
     for key, value in model.state_dict(keep_vars=True).items():
-        if not isinstance(value, torch.Tensor):
-            continue  # an extra state of some module
+        if not isinstance(value, torch.Tensor) or key.rpartition(".")[2] == EXTRA_STATE:
+            continue
         if isinstance(value, torch.nn.parameter.UninitializedTensorMixin):
             raise UsageError(f"{key!r} of the model has no shape yet: run it once, then load")
         path, _, name = key.rpartition(".")
         module = modules.get(path)
         if module is not None and name not in module._parameters and name not in module._buffers:
             module = None
+        if module is None and value.numel() and _memory(value) not in memory:
+            message = f"{key!r} of the model is made for its state_dict alone: load_state_dict"
+            raise UsageError(f"{message}(mcodec.torch.load_file(…)) knows what to do with it")
         slots[key] = Slot(key, value, module, name)
     return slots
+
+
+def _memory(tensor: torch.Tensor) -> int:
+    """Return what tensors that share memory have in common."""
+    import torch
+
+    lazy = isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin)
+    if lazy or tensor.is_meta or tensor.layout != torch.strided:
+        return id(tensor)
+    return int(tensor.untyped_storage().data_ptr())
 
 
 def tied(slots: Mapping[str, Slot]) -> dict[str, str]:

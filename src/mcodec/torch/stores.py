@@ -30,7 +30,7 @@ class Planes:
         self._file = file
         self._kept = Resident(file.reader, CANONICAL)
         # What was planned for a switch, by its tasks, and for which memory.
-        self._plans: dict[object, tuple[list[int], Plan, list[Job]]] = {}
+        self._plans: dict[object, tuple[list[object], Plan, list[Job]]] = {}
 
     @property
     def nbytes(self) -> int:
@@ -49,9 +49,14 @@ class Planes:
 
     def ready(self, task: Task, pairs: Pairs, key: object = None) -> Callable[[], None]:
         """Return what writes tensors that are kept; under one `key` the pairs are the same."""
-        memory = [tensor.data_ptr() for _, tensor in pairs]
+        memory: list[object] = [
+            (tensor.data_ptr(), tensor.dtype, tensor.stride(), tensor.device) for _, tensor in pairs
+        ]
         found = self._plans.get(key) if key is not None else None
-        if found is None or found[0] != memory:
+        if found is not None and found[0] != memory:  # the model has moved, and plans hold the old
+            self._plans.clear()
+            found = None
+        if found is None:
             todo = plan(task, pairs)
             found = memory, todo, todo.jobs(task)
             if key is not None and not todo.copies:  # those hold memory of their own
@@ -157,9 +162,14 @@ class Weights:
         return write
 
     def refine(self) -> None:
-        """Decode all that is kept again, in place."""
-        for task in dict.fromkeys(task for task, _, _ in self._again):
-            fill(task, [(name, made) for of, name, made in self._again if of is task])
+        """Decode all that is kept again: beside the old, which stay where that fails."""
+        import torch
+
+        new = [(task, name, torch.empty_like(made)) for task, name, made in self._again]
+        for task in dict.fromkeys(task for task, _, _ in new):
+            fill(task, [(name, made) for of, name, made in new if of is task])
+        self._again = new
+        self._made = {task.place(name): made for task, name, made in new}
 
     def forget(self) -> None:
         """Drop all."""

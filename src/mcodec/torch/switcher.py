@@ -6,11 +6,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mcodec.api.handle import open as open_file
-from mcodec.errors import InputOutputError, UnknownTaskError, UsageError
+from mcodec.errors import InputOutputError, McodecError, UnknownTaskError, UsageError
 from mcodec.torch.heads import Heads
+from mcodec.torch.load import materialize
 from mcodec.torch.names import keys_of, listed, refuse
 from mcodec.torch.slots import check_keys, slots_of, tied
 from mcodec.torch.stores import STORES, make
+from mcodec.torch.tensors import torch_dtype
 from mcodec.torch.turns import Turns
 
 if TYPE_CHECKING:
@@ -103,6 +105,7 @@ class TaskSwitcher:
             }
             kind = type(model).__name__
             self._heads = Heads(self._slots, shapes, kind, allowed=heads == "own")
+            materialize(self._slots, {key for keys in self._keys.values() for key in keys})
             wanted = [(task, self._pairs(name)) for name, task in self._tasks.items()]
             self._store = make(resident, self._file, wanted)
         except BaseException:
@@ -178,22 +181,36 @@ class TaskSwitcher:
 
         Raises
         ------
-        FormatError
-            The new bytes are damaged, or the file has become shorter.
+        FormatError, InputOutputError
+            The new bytes are damaged, unreadable, or fewer than before; all stays as it was.
+        UsageError
+            This thread is inside `use`.
         """
-        task = self.task
-        if not self._file.refine():
-            return False
-        self._store.refine()
-        if task is not None:
-            self.switch(task, force=True)
-        return True
+        with self._turns.alone():
+            self._check_open()
+            reader = self._file.reader
+            before = reader.levels
+            if not self._file.refine():
+                return False
+            try:
+                self._store.refine()
+            except BaseException:
+                reader.levels = before  # what is decoded next is as what is kept
+                raise
+            if self.task is not None:
+                try:
+                    self._change(self.task, force=True)
+                except McodecError:  # with resident="file", which reads now
+                    reader.levels = before
+                    raise
+            return True
 
     def close(self) -> None:
         """Release the file and what is kept; the model keeps its task."""
-        self._closed = True
-        self._store.forget()
-        self._file.close()
+        with self._turns.lock:  # not in the middle of a switch
+            self._closed = True
+            self._store.forget()
+            self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -207,21 +224,27 @@ class TaskSwitcher:
             raise UnknownTaskError(f"no task {task!r}; the switcher has: {known}")
         return self._turns.of(task, lambda: self._change(task, force=force), force=force)
 
-    def _change(self, task: str, *, force: bool) -> None:
-        """Write what differs between the model and a task; the old task comes back on an error."""
+    def _check_open(self) -> None:
         if self._closed:
             raise InputOutputError("the switcher is closed")
-        before, held = self.task, self._held
+
+    def _change(self, task: str, *, force: bool) -> None:
+        """Write what differs between the model and a task; the old task comes back on an error."""
+        self._check_open()
+        before = self.task
         places = {key: self._tasks[task].place(name) for key, name in self._keys[task].items()}
-        for slot in self._slots.values():
-            slot.refresh()
+        for key, slot in self._slots.items():
+            if slot.refresh():
+                self._held.pop(key, None)
+        held = self._held
+        self._heads.follow(task)
         stale = {
             key
             for key, place in places.items()
             if force or self._heads.tensor(task, key) is not None or held.get(key) != place
         }
-        key = (before, task, force)
-        write = self._store.ready(self._tasks[task], self._pairs(task, stale), key)
+        plan = (before, task, force)
+        write = self._store.ready(self._tasks[task], self._pairs(task, stale), plan)
         try:
             write()
         except BaseException:  # a person's interrupt: all that can fail was done before
@@ -240,15 +263,27 @@ class TaskSwitcher:
         if missing or extra:
             complaints = [*listed("missing keys", missing), *listed("unexpected keys", extra)]
             raise refuse(type(self._model).__name__, task, complaints)
+        for name in keys.values():
+            torch_dtype(self._tasks[task].spec(name))  # refuses what PyTorch does not have
         twins = tied(self._slots)
-        last = {twins.get(key, key): (key, name) for key, name in keys.items()}
-        return dict(last.values())
+        return {twins.get(key, key): name for key, name in keys.items()}
 
     def _pairs(self, task: str, keys: set[str] | None = None) -> Pairs:
-        """Return a task's tensors, and where they go; for some keys, or all."""
+        """Return a task's tensors, and where they go; for some keys, or all.
+
+        Raises
+        ------
+        StateDictError
+            The model has a tensor of another shape by now.
+        """
         found = []
         for key, name in self._keys[task].items():
-            if keys is None or key in keys:
-                own = self._heads.tensor(task, key)
-                found.append((name, self._slots[key].tensor if own is None else own))
+            if keys is not None and key not in keys:
+                continue
+            own, wanted = self._heads.tensor(task, key), self._tasks[task].spec(name).shape
+            tensor = self._slots[key].tensor if own is None else own
+            if tuple(tensor.shape) != wanted:
+                unequal = f"{key} {list(wanted)}, and the model has {list(tensor.shape)} by now"
+                raise refuse(type(self._model).__name__, task, [f"size mismatch: {unequal}"])
+            found.append((name, tensor))
         return found

@@ -17,7 +17,8 @@ class Turns:
     """Lets threads in by their order: those of one task together, of another when all have left."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        self.lock = threading.RLock()  # held while a task is changed
+        self._changed = threading.Condition(self.lock)
         self._queue: deque[object] = deque()
         self._inside: Counter[int] = Counter()  # by thread
         self.task: str | None = None
@@ -38,7 +39,10 @@ class Turns:
                     message = f"this thread uses task {self.task!r}: leave that `use` before"
                     raise UsageError(f"{message} changing to {task!r}")
             else:
-                self._enter(task, change, force=force)
+                with self._ticket(None if force else task):
+                    if force or task != self.task:
+                        change()
+                        self.task = task
             self._inside[me] += 1
         try:
             yield
@@ -49,19 +53,31 @@ class Turns:
                     del self._inside[me]
                 self._changed.notify_all()
 
-    def _enter(self, task: str, change: Callable[[], None], *, force: bool) -> None:
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait until no thread is inside, and keep all out.
+
+        Raises
+        ------
+        UsageError
+            This thread is inside.
+        """
+        with self._changed:
+            if self._inside[threading.get_ident()]:
+                raise UsageError(f"this thread uses task {self.task!r}: leave that `use` before")
+            with self._ticket(None):
+                yield
+
+    @contextmanager
+    def _ticket(self, task: str | None) -> Iterator[None]:
+        """Wait for all who came before, and until nobody is inside under another task."""
         ticket = object()
         self._queue.append(ticket)
-
-        def mine() -> bool:
-            same = task == self.task and not force
-            return self._queue[0] is ticket and (same or not self._inside)
-
         try:
-            self._changed.wait_for(mine)
-            if task != self.task or force:
-                change()
-                self.task = task
+            self._changed.wait_for(
+                lambda: self._queue[0] is ticket and (task == self.task or not self._inside)
+            )
+            yield
         finally:
             self._queue.remove(ticket)
             self._changed.notify_all()
