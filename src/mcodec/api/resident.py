@@ -138,14 +138,13 @@ class Resident:
         try:
             write(out)
         except NeedAllPlanesError:  # of a NaN that is cut off; planes that are not there are zeros
-            streams = self._whole(job, mode, streams)
-            write = decoder.prepare(job.block, mode, streams)
+            write = decoder.prepare(job.block, mode, self._whole(job))
             write(out)
         with self._lock:
             self._streams[job.run, job.block] = mode, streams
             self._writes[job.run, job.block] = write
 
-    def _whole(self, job: Job, mode: int, streams: list[Stream | None]) -> list[Stream | None]:
+    def _whole(self, job: Job) -> list[Stream | None]:
         _, found = self._reader.read_streams(job.run, job.block, self._reader.levels)
         return [Fill(0, 0) if stream is None else _own(stream) for stream in found]
 

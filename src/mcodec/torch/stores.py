@@ -166,7 +166,7 @@ class Weights:
         import torch
 
         new = [(task, name, torch.empty_like(made)) for task, name, made in self._again]
-        for task in dict.fromkeys(task for task, _, _ in new):
+        for task in {task.name: task for task, _, _ in new}.values():
             fill(task, [(name, made) for of, name, made in new if of is task])
         self._again = new
         self._made = {task.place(name): made for task, name, made in new}
