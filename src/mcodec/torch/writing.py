@@ -51,7 +51,7 @@ def plan(task: Task, pairs: Iterable[tuple[str, torch.Tensor]]) -> Plan:
     """Decide for each (tensor of the task, tensor of PyTorch) how it is written."""
     found = Plan([], [], [])
     for name, tensor in pairs:
-        if not tensor.numel():
+        if not tensor.numel() or tensor.is_meta:
             continue
         if tensor.device.type != "cpu":
             found.elsewhere.append((name, tensor))

@@ -1,0 +1,81 @@
+"""Modules of PyTorch that hold arrays of any kind, and their bits."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mcodec.types import numpy_dtype
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    Arrays = Mapping[str, NDArray[Any]]
+
+
+def key(name: str) -> str:
+    """Return the key of a tensor in a module that `holder` made; modules allow no dots in it."""
+    return "t:" + name.replace(".", "_")
+
+
+def tensor(array: NDArray[Any]) -> Any:
+    """Return an array as a tensor of the same bits, and of its own memory."""
+    import torch
+
+    name = str(array.dtype.name)
+    line = torch.frombuffer(bytearray(array.tobytes() or b"\0" * 16), dtype=torch.uint8)
+    values = line[: array.nbytes].view(getattr(torch, name))
+    return values.reshape(array.shape).clone()
+
+
+def holder(arrays: Arrays, *, zero: bool = False) -> Any:
+    """Return a module with a parameter for each float array, and a buffer for each other."""
+    import torch
+
+    module = torch.nn.Module()
+    for name, array in arrays.items():
+        made = tensor(np.zeros_like(array) if zero else array)
+        if made.is_floating_point() and made.element_size() > 1:
+            module.register_parameter(key(name), torch.nn.Parameter(made))
+        else:
+            module.register_buffer(key(name), made)
+    return module
+
+
+def raw(value: Any) -> bytes:
+    """Return the bytes of a tensor in C order."""
+    import torch
+
+    line = value.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
+    if not line.numel():
+        return b""
+    return line.view(torch.uint8).numpy().tobytes()
+
+
+def bits(module: Any) -> dict[str, bytes]:
+    """Return the bytes of all parameters and buffers, by key."""
+    return {name: raw(value) for name, value in module.state_dict(keep_vars=True).items()}
+
+
+def bits_of(arrays: Arrays) -> dict[str, bytes]:
+    """Return what `bits` gives of a module that holds these arrays."""
+    return {key(name): np.asarray(array).tobytes() for name, array in arrays.items()}
+
+
+def same(value: Any, array: NDArray[Any]) -> bool:
+    """Tell whether a tensor has an array's dtype, shape and bits."""
+    kind = str(value.dtype).removeprefix("torch.")
+    like = numpy_dtype(kind) == array.dtype and tuple(value.shape) == array.shape
+    return bool(like) and raw(value) == array.tobytes()
+
+
+def digest(module: Any) -> str:
+    """Return a hash of all that a module holds."""
+    whole = hashlib.blake2b()
+    for part in bits(module).values():
+        whole.update(part)
+    return whole.hexdigest()
