@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
 
+Linear: Any = torch.nn.Linear
+
 
 def network(seed: int = 0) -> Any:
     """Return a small network with buffers, among them integers."""
@@ -237,7 +239,7 @@ def test_lazy_modules_are_refused(tmp_path: Path) -> None:
         mcodec.torch.load_model(lazy, path)
 
 
-class WithState(torch.nn.Linear):  # type: ignore[misc]
+class WithState(Linear):  # type: ignore[misc]
     """A module that says more of itself than tensors, or a tensor that it makes."""
 
     def __init__(self, state: Any) -> None:
@@ -261,7 +263,7 @@ def test_extra_states_are_left_alone(tmp_path: Path, state: Any) -> None:
         mcodec.torch.load_model(model, pack(tmp_path / "y.mc", more))
 
 
-class MadeUp(torch.nn.Linear):  # type: ignore[misc]
+class MadeUp(Linear):  # type: ignore[misc]
     """A module whose state_dict has a tensor that it has not."""
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:

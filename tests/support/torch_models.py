@@ -53,7 +53,7 @@ def raw(value: Any) -> bytes:
     line = value.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
     if not line.numel():
         return b""
-    return line.view(torch.uint8).numpy().tobytes()
+    return bytes(line.view(torch.uint8).numpy().tobytes())
 
 
 def bits(module: Any) -> dict[str, bytes]:
