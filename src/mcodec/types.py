@@ -9,6 +9,7 @@ import math
 import re
 from bisect import bisect_right
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final, Protocol
 
 from mcodec.errors import FormatError
@@ -82,6 +83,7 @@ def itemsize(dtype: str) -> int:
     return int(match[1])
 
 
+@cache
 def numpy_dtype(dtype: str) -> np.dtype[np.generic]:
     """Return the little-endian NumPy dtype (ml_dtypes for bfloat16 and float8) of a name."""
     import numpy as np
@@ -229,7 +231,8 @@ class RunSpec:
         if block < 0:
             return 0, 0
         start = block * self.block
-        return start, min(start + self.block, self.elements)
+        stop = start + self.block
+        return start, stop if stop < self.elements else self.elements
 
     def blocks_of(self, member: int) -> range:
         """Return the blocks that have elements of a member."""

@@ -34,9 +34,17 @@ class RunDecoder:
         The run's index.
     view
         Canonical, or a derived decode.
+    head
+        The streams of its head, where they have been read; they stay as they are.
     """
 
-    def __init__(self, reader: ContainerReader, run: int, view: View = CANONICAL) -> None:
+    def __init__(
+        self,
+        reader: ContainerReader,
+        run: int,
+        view: View = CANONICAL,
+        head: Sequence[Stream | None] | None = None,
+    ) -> None:
         self._reader = reader
         self._run = run
         self.spec = reader.runs[run]
@@ -47,9 +55,10 @@ class RunDecoder:
         self._view = view
         self._partner = self._find_partner() if view.dither else None
         self._bases = self._find_bases()
-        _, streams = reader.read_streams(run, -1)
+        if head is None:
+            _, head = reader.read_streams(run, -1)
         with self.place("head"):
-            self.head = codec.decode_head(self.spec, streams)
+            self.head = codec.decode_head(self.spec, head)
 
     def empty(self, n: int) -> NDArray[Any]:
         """Return room for n elements."""

@@ -7,22 +7,26 @@ arrays where a block lies in one of them.
 from __future__ import annotations
 
 import threading
-from collections import deque
-from concurrent.futures import wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mcodec.api.batches import named, work
 from mcodec.api.decode import RunDecoder, reads
-from mcodec.errors import McodecError, UsageError
-from mcodec.types import numpy_dtype
+from mcodec.codec.base import Codec
+from mcodec.codec.merges import write_all
+from mcodec.errors import FormatError, UsageError
+from mcodec.stored import Scratch
+from mcodec.types import itemsize, numpy_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from concurrent.futures import Executor
 
     from numpy.typing import NDArray
 
-    from mcodec.codec.base import View
+    from mcodec.api.batches import Own
+    from mcodec.codec.base import View, Write
+    from mcodec.codec.streams import Stream
     from mcodec.container.reader import ContainerReader
     from mcodec.types import RunSpec
 
@@ -49,19 +53,29 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One block, and its parts that are wanted: where in the block, and the array to write to."""
+    """One block, and its parts that are wanted: where in the block, and the array to write to.
+
+    `name` is that of a tensor in it, and `cost` about the bytes of its streams.
+    """
 
     run: int
     block: int
     name: str
+    cost: int
     parts: tuple[tuple[slice, NDArray[Any]], ...]
+
+    def cut(self, values: NDArray[Any]) -> None:
+        """Copy the parts of a decoded block to where they are wanted."""
+        for part, out in self.parts:
+            out[:] = values[part]
 
     def whole(self, spec: RunSpec) -> NDArray[Any] | None:
         """Return the array that takes the whole block; None where it has to be cut."""
         start, stop = spec.span(self.block)
+        if len(self.parts) != 1:
+            return None
         part, out = self.parts[0]
-        good = len(self.parts) == 1 and part.stop - part.start == stop - start
-        return out if good else None
+        return out if part.stop - part.start == stop - start else None
 
 
 def jobs_of(reader: ContainerReader, targets: Iterable[Target]) -> list[Job]:
@@ -89,7 +103,17 @@ def jobs_of(reader: ContainerReader, targets: Iterable[Target]) -> list[Job]:
                     target.out[first - start : last - start],
                 )
             )
-    return [Job(*key, names[key], tuple(parts[key])) for key in sorted(parts)]
+    return [
+        Job(*key, names[key], cost_of(reader, *key), tuple(parts[key])) for key in sorted(parts)
+    ]
+
+
+def cost_of(reader: ContainerReader, run: int, block: int) -> int:
+    """Return about how many bytes the streams of a block have."""
+    codec, spec = reader.codec(run), reader.runs[run]
+    assert isinstance(codec, Codec)
+    start, stop = spec.span(block)
+    return (stop - start) * (codec.weight_bits or 8 * itemsize(spec.dtype)) // 8
 
 
 def _check(target: Target, spec: RunSpec) -> None:
@@ -107,6 +131,13 @@ class Decoders:
         self._view = view
         self._made: dict[int, RunDecoder] = {}
         self._lock = threading.Lock()
+
+    def make(self, runs: Iterable[int]) -> None:
+        """Make those of several runs, whose heads are read at once."""
+        wanted = [run for run in dict.fromkeys(runs) if run not in self._made]
+        heads = self._reader.read_blocks([(run, -1) for run in wanted], Scratch())
+        for run, (_, head) in zip(wanted, heads, strict=True):
+            self._made[run] = RunDecoder(self._reader, run, self._view, head)
 
     def __getitem__(self, run: int) -> RunDecoder:
         found = self._made.get(run)
@@ -134,19 +165,84 @@ def load(
     """
     jobs = jobs_of(reader, targets)
     decoders = Decoders(reader, view)
+    whole = view.canonical and reader.levels is None
 
-    def decode(job: Job, scratch: dict[str, NDArray[Any]]) -> None:
-        decoder = decoders[job.run]
-        out = job.whole(decoder.spec)
-        if out is not None:
-            decoder.block(job.block, out)
+    def decode(batch: Sequence[Job], own: Own) -> None:
+        if whole:
+            found = fetch(reader, batch, own)
+            write_jobs(reader, batch, [
+                prepare(decoders[job.run], job, *streams)
+                for job, streams in zip(batch, found, strict=True)
+            ], own)  # fmt: skip
             return
-        values = decoder.block(job.block, room(scratch, decoder.spec, job.block))
-        for part, piece in job.parts:
-            piece[:] = values[part]
+        for job in batch:  # planes that are left out may be wanted after all
+            with named(job):
+                _decode(decoders[job.run], job, own)
 
     with reader.ahead(extents(reader, jobs, view)):
+        decoders.make(job.run for job in jobs)
         work(jobs, decode, executor)
+
+
+def fetch(
+    reader: ContainerReader, jobs: Sequence[Job], own: Own
+) -> list[tuple[int, list[Stream | None]]]:
+    """Read the blocks of jobs; they lie in what the thread keeps, up to its next read.
+
+    Raises
+    ------
+    FormatError
+        The bytes in the file are damaged.
+    """
+    try:
+        return reader.read_blocks([(job.run, job.block) for job in jobs], own.scratch)
+    except FormatError:
+        for job in jobs:  # which of them
+            with named(job):
+                reader.read_streams(job.run, job.block)
+        raise
+
+
+def prepare(decoder: RunDecoder, job: Job, mode: int, streams: Sequence[Stream | None]) -> Write:
+    """Return what writes a job's block."""
+    with named(job):
+        return decoder.prepare(job.block, mode, streams)
+
+
+def write_jobs(
+    reader: ContainerReader, jobs: Sequence[Job], writes: Sequence[Write], own: Own
+) -> None:
+    """Write blocks into the arrays that their jobs name.
+
+    Raises
+    ------
+    FormatError
+        ``stream_invalid``: a block breaks a rule that shows when it is decoded.
+    """
+    outs = []
+    for index, job in enumerate(jobs):
+        spec = reader.runs[job.run]
+        out = job.whole(spec)
+        outs.append(own.room(spec, job.block, index) if out is None else out)
+    blocks = list(zip(writes, outs, strict=True))
+    try:
+        write_all(blocks)
+    except FormatError:
+        for job, (write, out) in zip(jobs, blocks, strict=True):  # which of them
+            with named(job):
+                write(out)
+        raise
+    for job, out in zip(jobs, outs, strict=True):
+        if job.whole(reader.runs[job.run]) is None:
+            job.cut(out)
+
+
+def _decode(decoder: RunDecoder, job: Job, own: Own) -> None:
+    out = job.whole(decoder.spec)
+    if out is not None:
+        decoder.block(job.block, out)
+    else:
+        job.cut(decoder.block(job.block, own.room(decoder.spec, job.block)))
 
 
 def extents(
@@ -156,58 +252,9 @@ def extents(
 
     With `above`, of the levels above that one alone.
     """
+    if not reader.remote:
+        return []
     places = dict.fromkeys(
         place for job in jobs for place in reads(reader, job.run, job.block, view)
     )
     return [extent for place in places for extent in reader.extents(*place, above)]
-
-
-def room(scratch: dict[str, NDArray[Any]], spec: RunSpec, block: int) -> NDArray[Any]:
-    """Return an array for a block out of what a thread keeps for the purpose."""
-    import numpy as np
-
-    start, stop = spec.span(block)
-    array = scratch.get(spec.dtype)
-    if array is None or array.size < stop - start:
-        array = scratch[spec.dtype] = np.empty(stop - start, numpy_dtype(spec.dtype))
-    return array[: stop - start]
-
-
-def work(
-    jobs: Sequence[Job],
-    function: Callable[[Job, dict[str, NDArray[Any]]], None],
-    executor: Executor | None,
-) -> None:
-    """Call a function with every job, and a dictionary that each thread keeps to itself.
-
-    The calling thread works too, so that an executor that is busy with other things holds nothing
-    up. After an error no further job is started.
-    """
-    queue = deque(jobs)
-
-    def drain() -> None:
-        scratch: dict[str, NDArray[Any]] = {}
-        while queue:
-            try:
-                job = queue.popleft()
-            except IndexError:  # another thread was faster
-                return
-            try:
-                function(job, scratch)
-            except BaseException as error:
-                queue.clear()
-                if isinstance(error, McodecError):
-                    error.at(f"tensor {job.name!r}")
-                raise
-
-    helpers = min(getattr(executor, "_max_workers", 1), len(jobs)) - 1
-    futures = [executor.submit(drain) for _ in range(helpers)] if executor else []
-    try:
-        drain()
-    finally:
-        for future in futures:
-            future.cancel()
-        wait([future for future in futures if not future.cancelled()])
-    for future in futures:
-        if not future.cancelled():
-            future.result()

@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
+from mcodec.api.batches import named, work
 from mcodec.api.decode import level_of
-from mcodec.api.load import Decoders, Job, extents, room, work
+from mcodec.api.load import Decoders, Job, cost_of, extents, fetch, write_jobs
 from mcodec.codec.streams import NeedAllPlanesError
 from mcodec.types import Fill
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mcodec.api.batches import Own
     from mcodec.api.decode import RunDecoder
     from mcodec.codec.base import View, Write
     from mcodec.codec.streams import Stream
@@ -70,9 +72,10 @@ class Resident:
         FormatError
             The bytes in the file are damaged.
         """
-        wanted = [Job(*key, name, ()) for key, name in places.items() if key not in self._writes]
+        wanted = [self._job(key, name) for key, name in places.items() if key not in self._writes]
         self._names.update(places)
         with self._reader.ahead(extents(self._reader, wanted, self._view)):
+            self._decoders.make(job.run for job in wanted)
             work(wanted, self._keep, executor)
 
     def forget(self) -> None:
@@ -105,7 +108,7 @@ class Resident:
         FormatError
             The new bytes are damaged; the blocks then stay as they were.
         """
-        wanted = [Job(*key, self._names[key], ()) for key in self._writes]
+        wanted = [self._job(key, self._names[key]) for key in self._writes]
         before = self._decoders, self._level, dict(self._streams), dict(self._writes)
         self._decoders = Decoders(self._reader, self._view)
         try:
@@ -116,24 +119,38 @@ class Resident:
             raise
         self._level = _levels(self._reader)
 
-    def _keep(self, job: Job, scratch: dict[str, NDArray[Any]]) -> None:
-        level = level_of(self._reader, self._decoders[job.run].codec, self._view)
-        mode, streams = self._reader.read_streams(job.run, job.block, level)
-        self._take(job, mode, [_own(stream) for stream in streams], scratch)
+    def _job(self, key: Key, name: str) -> Job:
+        return Job(*key, name, cost_of(self._reader, *key), ())
 
-    def _add(self, job: Job, scratch: dict[str, NDArray[Any]]) -> None:
-        mode, streams = self._streams[job.run, job.block]
-        level = level_of(self._reader, self._decoders[job.run].codec, self._view)
-        _, more = self._reader.read_streams(job.run, job.block, level, self._level)
-        both = [_own(new) if old is None else old for old, new in zip(streams, more, strict=True)]
-        self._take(job, mode, both, scratch)
+    def _keep(self, jobs: Sequence[Job], own: Own) -> None:
+        if self._view.canonical and self._reader.levels is None:
+            found = fetch(self._reader, jobs, own)
+        else:
+            found = [self._read(job, -1) for job in jobs]
+        for job, (mode, streams) in zip(jobs, found, strict=True):
+            with named(job):
+                self._take(job, mode, [_own(stream) for stream in streams], own)
 
-    def _take(
-        self, job: Job, mode: int, streams: list[Stream | None], scratch: dict[str, NDArray[Any]]
-    ) -> None:
+    def _add(self, jobs: Sequence[Job], own: Own) -> None:
+        for job in jobs:
+            with named(job):
+                mode, streams = self._streams[job.run, job.block]
+                _, more = self._read(job, self._level)
+                both = [
+                    _own(new) if old is None else old
+                    for old, new in zip(streams, more, strict=True)
+                ]
+                self._take(job, mode, both, own)
+
+    def _read(self, job: Job, above: int) -> tuple[int, list[Stream | None]]:
+        """Read the levels above one that the view takes, as far as they are there."""
+        level = level_of(self._reader, self._decoders[job.run].codec, self._view)
+        return self._reader.read_streams(job.run, job.block, level, above)
+
+    def _take(self, job: Job, mode: int, streams: list[Stream | None], own: Own) -> None:
         """Keep a block, once it has been decoded."""
         decoder = self._decoders[job.run]
-        out = room(scratch, decoder.spec, job.block)
+        out = own.room(decoder.spec, job.block)
         write = decoder.prepare(job.block, mode, streams)
         try:
             write(out)
@@ -148,17 +165,9 @@ class Resident:
         _, found = self._reader.read_streams(job.run, job.block, self._reader.levels)
         return [Fill(0, 0) if stream is None else _own(stream) for stream in found]
 
-    def _write(self, job: Job, scratch: dict[str, NDArray[Any]]) -> None:
-        spec = self._reader.runs[job.run]
-        write = self._writes[job.run, job.block]
-        out = job.whole(spec)
-        if out is not None:
-            write(out)
-            return
-        values = room(scratch, spec, job.block)
-        write(values)
-        for part, piece in job.parts:
-            piece[:] = values[part]
+    def _write(self, jobs: Sequence[Job], own: Own) -> None:
+        writes = [self._writes[job.run, job.block] for job in jobs]
+        write_jobs(self._reader, jobs, writes, own)
 
 
 def _levels(reader: ContainerReader) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from mcodec.codec.base import CANONICAL, FLOAT_DTYPES, Codec, Partner, View
@@ -13,14 +12,16 @@ from mcodec.codec.magnitudes import (
     PLANES,
     SYMBOL_BITS,
     SYMBOLS,
+    block_specs,
     gather_signs,
     magnitude_planes,
     spread_signs,
     symbols_of,
 )
 from mcodec.codec.maxima import scope_maxima
+from mcodec.codec.merges import Merges
 from mcodec.codec.scope import TENSOR, Scope, parse_scope
-from mcodec.codec.streams import as_plane, empty_planes, patterns, plane_bytes
+from mcodec.codec.streams import as_plane, empty_planes, patterns, plane_bytes, plane_of
 from mcodec.errors import CodecConfigError
 from mcodec.types import BLOCK, FLOATS, RunSpec, StreamSpec
 
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
     from mcodec.codec.base import Bases, Coded, Write
     from mcodec.codec.exponents import Exponents
-    from mcodec.codec.streams import Stream
+    from mcodec.codec.merges import Call
+    from mcodec.codec.streams import Buffer, Stream
     from mcodec.types import CodedStream, TensorSpec
 
 MAX_BITS: Final = 24
@@ -141,7 +143,7 @@ class BfpCodec(Codec):
         start, stop = run.span(block)
         local = self.scope.kind == "block"
         exponents = self.scope.count_in_block(run, block) if local else -1
-        return _streams(self.bits, self.signs, exponents, stop - start, mode)
+        return block_specs(self.bits, self.signs, exponents, stop - start, mode)
 
     @property
     def first_magnitude(self) -> int:
@@ -267,8 +269,6 @@ class BfpCodec(Codec):
         bases: Bases = (),
     ) -> Write:
         """Take a block's planes apart by member."""
-        from mcodec.codec import kernels
-
         first, last = run.span(block)
         sign, planes, exponents = self._planes(run.dtype, mode, streams, head, last - first, view)
         count = self.bits if view.planes is None else max(1, min(view.planes, self.bits))
@@ -277,29 +277,18 @@ class BfpCodec(Codec):
         if view.dither and partner is not None:
             from mcodec.codec import bfp_modes
 
-            planes = planes + bfp_modes.noise(partner, last - first, MAX_BITS - self.bits)
+            planes = [*planes, *bfp_modes.noise(partner, last - first, MAX_BITS - self.bits)]
             width, midpoint = len(planes), False
         several = len(run.shapes) > 1
-        merges = []
+        calls: list[Call] = []
         for start, stop, scopes, own in self.scope.parts(run, block, exponents):
-            part = slice(start // 8, plane_bytes(stop))
-            of_part = planes
+            how = (width, midpoint, scopes.flat, own if self.step is None else None, self.step)
+            cut, where = [sign, *planes], None
             if several:
-                of_part = [None if plane is None else plane[part] for plane in planes]
-            merges.append((
-                slice(start, stop),
-                (width, midpoint, scopes, own if self.step is None else None, self.step),
-                (None if sign is None else sign[part], of_part),
-            ))  # fmt: skip
-
-        def write(out: NDArray[Any]) -> None:
-            bits = patterns(out)
-            if several:  # members leave gaps, which are zero
-                bits[:] = 0
-            for part, how, fields in merges:
-                kernels.merge_bfp(run.dtype, bits[part], *how, *fields)
-
-        return write
+                part, where = slice(start // 8, plane_bytes(stop)), slice(start, stop)
+                cut = [None if plane is None else plane[part] for plane in cut]
+            calls.append(("merge_bfp", where, run.dtype, (*how, cut[0], cut[1:])))
+        return Merges(tuple(calls), gaps=several)
 
     def _planes(
         self,
@@ -309,11 +298,14 @@ class BfpCodec(Codec):
         head: Exponents,
         n: int,
         view: View,
-    ) -> tuple[NDArray[Any] | None, list[NDArray[Any] | None], Exponents]:
+    ) -> tuple[Buffer | None, Sequence[Buffer | None], Exponents]:
         """Return the sign plane, the magnitude planes and the exponents of a block."""
         rest = list(streams)
         if self.scope.kind == "block":
             head = checked(dtype, rest.pop(0))
+        if self.signs == "full" and mode == PLANES:  # the usual form: no arrays are needed
+            sign, *whole = [plane_of(stream, n) for stream in rest]
+            return sign, whole, head
         planes = magnitude_planes(mode, rest[1:], self.bits, n)
         if self.signs == "full":
             return as_plane(rest[0], n), planes, head
@@ -326,17 +318,3 @@ class BfpCodec(Codec):
         if view.midpoint is not None:
             return view.midpoint
         return self.reconstruct == "mid" if count == self.bits else True
-
-
-@lru_cache(maxsize=1024)  # blocks are alike, and every reading of one asks
-def _streams(bits: int, signs: str, exponents: int, n: int, mode: int) -> tuple[StreamSpec, ...]:
-    """Return the streams of a block of n elements; `exponents` is -1 where they are in the head."""
-    length = plane_bytes(n)
-    streams = [] if exponents < 0 else [StreamSpec("exponent", 2 * exponents)]
-    streams.append(StreamSpec("sign", length, variable=signs == "compact"))
-    top = bits
-    if mode == SYMBOLS:
-        streams.append(StreamSpec("symbols", n))
-        top -= min(SYMBOL_BITS, bits)
-    streams.extend(StreamSpec(f"mantissa.{k}", length, bits - k) for k in range(top - 1, -1, -1))
-    return tuple(streams)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mcodec.codec import float_symbols
 from mcodec.codec.base import CANONICAL, FLOAT_DTYPES, Codec, Partner, View
 from mcodec.codec.config import refuse_unknown, take_int
+from mcodec.codec.merges import Merges
 from mcodec.codec.streams import (
     NeedAllPlanesError,
     as_bytes,
@@ -24,7 +25,7 @@ from mcodec.errors import CodecConfigError
 from mcodec.types import FLOATS, Fill, FloatFormat, RunSpec, StreamSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Self
 
     import numpy as np
@@ -182,14 +183,18 @@ class FloatCodec(Codec):
             mode, streams = 0, [streams[0], *fields, *streams[2:]]
         first = 2 if form.exponent <= 8 else 3
         end = None if count == stored else first + count
-        merge = _merger(run.dtype, mode, streams[:end], n)
+        name, merged = _call(run.dtype, mode, streams[:end], n)
+        merge = (name, None, run.dtype, (*merged, None))
+        whole = Merges((merge,), wrong=float_symbols.TOO_WIDE)
+        if count == stored and not (view.dither and partner is not None):
+            return whole
 
         def write(out: NDArray[Any]) -> None:
+            whole(out)
             bits = patterns(out)
-            merge(bits, None)
             if count < stored:
                 self._derive(bits, form, count, streams[first + count :], bool(view.midpoint))
-            elif view.dither and partner is not None:
+            elif partner is not None:
                 from mcodec.codec import float_dither
 
                 float_dither.add_noise(run.dtype, bits, self, partner)
@@ -213,7 +218,8 @@ class FloatCodec(Codec):
         FormatError
             As `decode`.
         """
-        _merger(dtype, mode, streams, count)(patterns(out), mask)
+        name, fields = _call(dtype, mode, streams, count)
+        Merges(((name, None, dtype, (*fields, mask)),), wrong=float_symbols.TOO_WIDE)(out)
 
     def _derive(
         self,
@@ -258,34 +264,23 @@ def _streams(dtype: str, kept: int, n: int, mode: int) -> tuple[StreamSpec, ...]
     )
 
 
-def _merger(
+def _call(
     dtype: str, mode: int, streams: Sequence[Stream | None], n: int
-) -> Callable[[NDArray[Any], Buffer | None], None]:
-    """Check the fields or symbols of n elements; return what merges them into patterns.
+) -> tuple[str, tuple[Any, ...]]:
+    """Check the fields or symbols of n elements; return the kernel that merges them, and its input.
 
     Planes that are missing at the end are zeros.
     """
-    from mcodec.codec import kernels
-
     form = FLOATS[dtype]
     sign = plane_of(streams[0], n)
     if mode:
         first, symbols = float_symbols.first_exponent(mode), bytes_of(streams[1])
         below = [plane_of(stream, n) for stream in streams[2:]]
-
-        def merge_symbols(bits: NDArray[Any], mask: Buffer | None) -> None:
-            if not kernels.merge_symbols(dtype, bits, sign, symbols, first, below, mask):
-                raise invalid(float_symbols.TOO_WIDE)
-
-        return merge_symbols
+        return "merge_symbols", (sign, symbols, first, below)
     start = 2 if form.exponent <= 8 else 3
     exponents = [_exponent(stream, form, i) for i, stream in enumerate(streams[1:start])]
     planes = [plane_of(stream, n) for stream in streams[start:]]
-
-    def merge(bits: NDArray[Any], mask: Buffer | None) -> None:
-        kernels.merge_float(dtype, bits, sign, exponents, planes, mask)
-
-    return merge
+    return "merge_float", (sign, exponents, planes)
 
 
 def _exponent(stream: Stream | None, form: FloatFormat, index: int) -> Buffer | int:

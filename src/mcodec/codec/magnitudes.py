@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from mcodec.codec.streams import as_bytes, as_plane, empty_planes, invalid, plane_bytes
 from mcodec.errors import FormatError
+from mcodec.types import StreamSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +23,20 @@ if TYPE_CHECKING:
 PLANES: Final = 0  # modes of a block
 SYMBOLS: Final = 1
 SYMBOL_BITS: Final = 8  # top bits that a symbol takes, where there are so many
+
+
+@lru_cache(maxsize=1024)  # blocks are alike, and every reading of one asks
+def block_specs(bits: int, signs: str, exponents: int, n: int, mode: int) -> tuple[StreamSpec, ...]:
+    """Return the streams of a block of n elements; `exponents` is -1 where they are in the head."""
+    length = plane_bytes(n)
+    streams = [] if exponents < 0 else [StreamSpec("exponent", 2 * exponents)]
+    streams.append(StreamSpec("sign", length, variable=signs == "compact"))
+    top = bits
+    if mode == SYMBOLS:
+        streams.append(StreamSpec("symbols", n))
+        top -= min(SYMBOL_BITS, bits)
+    streams.extend(StreamSpec(f"mantissa.{k}", length, bits - k) for k in range(top - 1, -1, -1))
+    return tuple(streams)
 
 
 def gather_signs(sign: NDArray[np.uint8], planes: Sequence[Plane], n: int) -> NDArray[np.uint8]:

@@ -64,7 +64,7 @@ def split(row: Row, stored: memoryview, specs: Sequence[StreamSpec]) -> list[Str
             raise FormatError(str(error), code="chunk_corrupt") from None
     if alone:
         return [data]
-    return _cut(data, specs)
+    return cut(data, specs)
 
 
 def front(row: Row, stored: memoryview, specs: Sequence[StreamSpec]) -> list[Stream]:
@@ -79,11 +79,17 @@ def front(row: Row, stored: memoryview, specs: Sequence[StreamSpec]) -> list[Str
         raise _unequal(row)
     if row.coder == FILL:
         return [Fill(row.fill, spec.length) for spec in specs]
-    return _cut(stored, specs, last=len(specs))
+    return cut(stored, specs, last=len(specs))
 
 
-def _cut(data: memoryview, specs: Sequence[StreamSpec], last: int | None = None) -> list[Stream]:
-    """Cut a raw chunk into its streams; `last` is the number of the chunk's last stream."""
+def cut(data: memoryview, specs: Sequence[StreamSpec], last: int | None = None) -> list[Stream]:
+    """Cut a raw chunk into its streams; `last` is the number of the chunk's last stream.
+
+    Raises
+    ------
+    FormatError
+        ``stream_invalid``: a stagger is not zero.
+    """
     if last is None:
         last = len(specs) - 1
     streams: list[Stream] = []

@@ -199,7 +199,7 @@ class Checked:
             raise _refuse("manifest_reference", f"run {index} names codec {run.codec}")
         itemsize(run.dtype)
         for shape in run.members:
-            _check_shape(shape, f"run {index}")
+            _check_shape(shape, index)
         spec = RunSpec.of(run.dtype, run.members)
         if spec.elements >= limits.MAX_ELEMENTS:
             raise _refuse("limit_exceeded", f"run {index} has {spec.elements} elements")
@@ -287,15 +287,17 @@ def _known_codec(parse_codec: ParseCodec, config: dict[str, Any]) -> CodecLike:
         raise _refuse(error.code, error.message) from None
 
 
-def _check_shape(shape: Sequence[int], where: str) -> None:
+def _check_shape(shape: Sequence[int], run: int) -> None:
+    if len(shape) <= 4 and all(0 <= side < 4096 for side in shape):
+        return  # as most are: fewer than 2^48 elements
     if len(shape) > limits.MAX_DIMENSIONS:
-        raise _refuse("limit_exceeded", f"{where} has a shape of {len(shape)} dimensions")
+        raise _refuse("limit_exceeded", f"run {run} has a shape of {len(shape)} dimensions")
     if any(side < 0 for side in shape):
-        raise _refuse("manifest_invalid", f"{where} has a negative dimension")
+        raise _refuse("manifest_invalid", f"run {run} has a negative dimension")
     if any(side >= limits.MAX_ELEMENTS for side in shape) or (
         math.prod(side for side in shape if side) >= limits.MAX_ELEMENTS
     ):
-        raise _refuse("limit_exceeded", f"{where} has a shape of 2^48 elements or more")
+        raise _refuse("limit_exceeded", f"run {run} has a shape of 2^48 elements or more")
 
 
 def _check_certificate(index: int, run: Run) -> None:

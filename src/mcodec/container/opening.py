@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import xxhash
 
+from mcodec import frames
 from mcodec.container import header as headers
 from mcodec.errors import FormatError
 
@@ -59,3 +60,20 @@ def _credible(header: Header) -> bool:
     except FormatError:
         return False
     return True
+
+
+def manifest_bytes(front: bytes, header: Header) -> bytes:
+    """Return the manifest's JSON.
+
+    Raises
+    ------
+    FormatError
+        ``manifest_corrupt``.
+    """
+    stored = front[: header.manifest_stored]
+    if any(front[header.manifest_stored : header.manifest_padded]):
+        raise FormatError("the manifest's padding is not zero", code="manifest_corrupt")
+    try:
+        return frames.decompress(stored, header.manifest_raw)
+    except frames.FrameError as error:
+        raise FormatError(f"the manifest: {error}", code="manifest_corrupt") from None

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 
 import xxhash
 
-from mcodec import frames
-from mcodec.container import header as headers
+from mcodec.container import batch, levels, opening, padding
 from mcodec.container import manifest as manifests
 from mcodec.container.chunks import Stream, front, ranges, split
 from mcodec.container.layout import Chunk, chunk_of
-from mcodec.container.opening import read_front
 from mcodec.container.rows import Row, RowTable
 from mcodec.errors import FormatError
-from mcodec.limits import MIB, decoded_budget
+from mcodec.limits import decoded_budget
 from mcodec.types import FILL, RAW, ZSTD, CodecLike, CodedStream, Fill, RunSpec
 
 if TYPE_CHECKING:
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
 
     from mcodec.container.manifest import Manifest, ParseCodec
     from mcodec.storage import ByteSource
+    from mcodec.stored import Scratch
     from mcodec.types import StreamSpec
 
 
@@ -80,14 +79,17 @@ class ContainerReader:
 
     def _open(self, parse_codec: ParseCodec, partial: bool, max_decoded: int | None) -> None:
         source = self._source
-        header, front = read_front(source, partial=partial)
-        self.header = header
-        self.manifest_bytes = _manifest_bytes(front, header)
+        self.header, front = opening.read_front(source, partial=partial)
+        self.manifest_bytes = opening.manifest_bytes(front, self.header)
         self.manifest: Manifest = manifests.decode(self.manifest_bytes)
         budget = decoded_budget(source.size) if max_decoded is None else max_decoded
         self._checked = manifests.Checked(self.manifest, parse_codec, budget)
-        self._rows = RowTable(memoryview(front)[header.manifest_padded :], header, self._checked)
-        self.levels = self._whole_levels() if source.size < header.file_length else None
+        self._rows = RowTable(
+            memoryview(front)[self.header.manifest_padded :], self.header, self._checked
+        )
+        self.levels: int | None = None
+        if source.size < self.header.file_length:
+            self.levels = levels.whole(self._leveled(), source.size)
 
     @property
     def name(self) -> str:
@@ -123,8 +125,13 @@ class ContainerReader:
         """Return the (start, stop) that `read_streams` reads."""
         rows = self.rows(run, block)
         if rows:
-            rows = _of_levels(rows, self.specs(run, block, rows[0].mode), level, above)
+            rows = levels.chosen(rows, self.specs(run, block, rows[0].mode), level, above)
         return [(start, stop) for start, stop, _ in ranges(rows) if stop > start]
+
+    @property
+    def remote(self) -> bool:
+        """Whether it pays to say what will be read."""
+        return self._source.remote
 
     def ahead(self, extents: Sequence[tuple[int, int]]) -> AbstractContextManager[None]:
         """Say what will be read soon: a source that is far away fetches it in few requests."""
@@ -148,7 +155,7 @@ class ContainerReader:
         rows = self.rows(run, block)
         mode = rows[0].mode if rows else 0
         specs = self.specs(run, block, mode)
-        rows = _of_levels(rows, specs, level, above)
+        rows = levels.chosen(rows, specs, level, above)
         streams: list[Stream | None] = [None] * len(specs)
         if any(spec.counted for spec in specs):
             for row, _, found in self._split_chunks(run, block, rows):
@@ -163,6 +170,17 @@ class ContainerReader:
                 if spec.level > level:
                     streams[index] = None
         return mode, streams
+
+    def read_blocks(
+        self, places: Sequence[tuple[int, int]], scratch: Scratch
+    ) -> list[tuple[int, list[Stream | None]]]:
+        """Read all streams of several blocks at once, as `read_streams` does one by one.
+
+        They lie in `scratch`, where the next read will put others.
+        """
+        source, verify = self._source, self._verify
+        found = batch.read(source, self._rows, self.specs, places, scratch, verify=verify)
+        return [found.get(place) or self.read_streams(*place) for place in places]
 
     def stored_chunks(self, run: int, block: int) -> tuple[int, list[Chunk]]:
         """Return a block's mode and chunks as they stand in the file; only hashes are checked."""
@@ -230,45 +248,23 @@ class ContainerReader:
         Raises
         ------
         FormatError
-            ``file_truncated``: it has become shorter; ``trailing_data``: longer than it says.
+            It has become shorter, or longer than it says (`levels.changed`).
         """
-        before = self.levels
+        before, there = self.levels, None
         if before is None:
             return False
-        size = self._source.refresh()
-        if size > self.header.file_length:
-            message = f"the file holds {size} bytes and should have {self.header.file_length}"
-            raise FormatError(message, code="trailing_data", where=self.name)
-        levels = self._whole_levels() if size < self.header.file_length else None
-        if levels is not None and levels < before:
-            message = f"the file has become shorter: {size} bytes"
-            raise FormatError(message, code="file_truncated", where=self.name)
-        self.levels = levels
-        return levels != before
+        size, length = self._source.refresh(), self.header.file_length
+        if size < length:
+            there = levels.whole(self._leveled(), size)
+        if size > length or (there is not None and there < before):
+            raise levels.changed(size, length).at(self.name)
+        self.levels = there
+        return there != before
 
     def check_padding(self) -> None:
         """Check that all bytes that no row claims are zero."""
-        header = self.header
-        taken = [
-            (0, headers.SIZE),
-            (header.front_offset, header.front_offset + header.front_length),
-            (header.file_length, header.file_length),
-        ]
-        for index in range(header.row_count):
-            row = self._rows.get(index)
-            if row.stored:
-                taken.append((row.offset, row.offset + row.stored))
-        end = 0
-        for start, stop in sorted(taken):
-            self._check_zero(end, start)
-            end = stop
-
-    def _check_zero(self, start: int, stop: int) -> None:
-        for at in range(start, stop, MIB):
-            data = bytes(self._source.read_at(at, min(MIB, stop - at)))
-            if data.count(0) != len(data):
-                message = f"padding between {start} and {stop} is not zero"
-                raise FormatError(message, code="padding_nonzero", where=self._source.name)
+        rows = (self._rows.get(index) for index in range(self.header.row_count))
+        padding.check(self._source, self.header, rows)
 
     def close(self) -> None:
         """Release the file."""
@@ -296,59 +292,18 @@ class ContainerReader:
 
     def all_levels(self) -> int:
         """Return the highest level that the whole file has."""
-        return max(
-            (
-                stream.level
-                for run, spec in enumerate(self.runs)
-                if spec.blocks
-                for stream in self.specs(run, 0, next(iter(self._rows.rows(run, 0))).mode)
-            ),
-            default=0,
-        )
+        return max((level for level, _ in self._leveled()), default=0)
 
-    def _whole_levels(self) -> int:
-        """Return the last level of a cut-off progressive file of which all chunks are there."""
-        missing: set[int] = set()
-        levels = {0}
+    def _leveled(self) -> Iterator[tuple[int, int]]:
+        """Yield the level and the end of each chunk."""
         for run, spec in enumerate(self.runs):
             for block in range(-1, spec.blocks):
                 for row in self._rows.rows(run, block):
-                    level = self.specs(run, block, row.mode)[row.first].level
-                    levels.add(level)
-                    if row.offset + row.stored > self._source.size:
-                        missing.add(level)
-        if not missing:
-            return max(levels)
-        if 0 in missing:
-            message = f"the file is cut off in level 0, at {self._source.size} bytes"
-            raise FormatError(message, code="file_truncated")
-        return min(missing) - 1
-
-
-def _of_levels(
-    rows: list[Row], specs: Sequence[StreamSpec], level: int | None, above: int
-) -> list[Row]:
-    """Return the chunks whose streams are of the levels wanted; no chunk has streams of two."""
-    if level is None and above < 0:
-        return rows
-    return [
-        row
-        for row in rows
-        if specs[row.first].level > above and (level is None or specs[row.first].level <= level)
-    ]
+                    specs = self.specs(run, block, row.mode)
+                    yield specs[row.first].level, row.offset + row.stored
 
 
 def _check_hash(row: Row, stored: memoryview) -> None:
     if xxhash.xxh3_64_intdigest(stored) != row.hash:
         message = f"the {row.stored} bytes at {row.offset} are damaged (hash mismatch)"
         raise FormatError(message, code="chunk_checksum")
-
-
-def _manifest_bytes(front: bytes, header: headers.Header) -> bytes:
-    stored = front[: header.manifest_stored]
-    if any(front[header.manifest_stored : header.manifest_padded]):
-        raise FormatError("the manifest's padding is not zero", code="manifest_corrupt")
-    try:
-        return frames.decompress(stored, header.manifest_raw)
-    except frames.FrameError as error:
-        raise FormatError(f"the manifest: {error}", code="manifest_corrupt") from None

@@ -142,6 +142,13 @@ class RowTable:
         """Return row `index`."""
         return Row._make(ROW.unpack_from(self._packed, index * ROW_SIZE))
 
+    def packed(self, run: int, block: int) -> memoryview:
+        """Return the rows of a block as they stand in the file."""
+        if block >= 0 and run in self._rowless:
+            return self._packed[:0]
+        at = self._bases[run] + block + 1
+        return self._packed[self._starts[at] * ROW_SIZE : self._starts[at + 1] * ROW_SIZE]
+
     def rows(self, run: int, block: int) -> Iterator[Row]:
         """Yield the rows of a block, or of the head with block -1."""
         if block >= 0 and run in self._rowless:

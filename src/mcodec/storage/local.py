@@ -29,6 +29,8 @@ class LocalFile:
         It is not there, may not be read, or is no regular file.
     """
 
+    remote = False
+
     def __init__(self, path: str) -> None:
         self.name = path
         self._fd = -1
@@ -38,6 +40,11 @@ class LocalFile:
             status = os.fstat(self._fd)
             check_regular(status.st_mode)
         self.size = status.st_size
+
+    @property
+    def descriptor(self) -> int | None:
+        """The file's descriptor."""
+        return self._open_fd()
 
     def first(self, length: int) -> bytes:
         """Return the first `length` bytes, or all where there are fewer."""
@@ -98,6 +105,11 @@ class MappedFile(LocalFile):
         self._map: mmap.mmap | None = None
         super().__init__(path)
         self._remap()
+
+    @property
+    def descriptor(self) -> int | None:
+        """None: it is read through its mapping."""
+        return None
 
     def read_at(self, offset: int, length: int) -> bytes | memoryview:
         """Return a view of exactly `length` bytes from `offset`."""

@@ -39,6 +39,8 @@ class RemoteFile:
         See `Remote`; no request is made yet.
     """
 
+    remote = True
+
     def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
         self._remote = Remote(url, options)
         self.name = self._remote.name
@@ -47,6 +49,11 @@ class RemoteFile:
         self._guessed = False  # the size is that of a short answer
         self._closed = False
         self._start()
+
+    @property
+    def descriptor(self) -> int | None:
+        """None: there is no file here."""
+        return None
 
     @property
     def size(self) -> int:

@@ -27,10 +27,16 @@ class ByteSource(Protocol):
     """
 
     name: str
+    remote: bool  # whether `ahead` makes reading faster
 
     @property
     def size(self) -> int:
         """Bytes of the file."""
+        ...
+
+    @property
+    def descriptor(self) -> int | None:
+        """What the system reads it by position with; None where only `read_at` can."""
         ...
 
     def first(self, length: int) -> bytes:

@@ -120,14 +120,14 @@ def _memory(tensor: torch.Tensor) -> int:
 
 def tied(slots: Mapping[str, Slot]) -> dict[str, str]:
     """Return for each key of a tensor that the module has twice the first key of it."""
-    seen: dict[tuple[int, tuple[int, ...], tuple[int, ...], str], str] = {}
+    seen: dict[tuple[object, ...], str] = {}
     found = {}
     for key, slot in slots.items():
         tensor = slot.tensor
         if tensor.is_meta:
-            place = (id(tensor), (), (), "")
+            place: tuple[object, ...] = (id(tensor), "meta")
         elif tensor.numel():
-            place = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), str(tensor.device))
+            place = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.device)
         else:
             continue
         first = seen.setdefault(place, key)

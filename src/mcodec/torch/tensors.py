@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.errors import UsageError
@@ -32,6 +33,7 @@ def torch_dtype(spec: TensorSpec) -> torch.dtype:
     return found
 
 
+@cache
 def dtype_name(dtype: torch.dtype) -> str:
     """Return mcodec's name of a dtype: PyTorch's own, without the module."""
     return str(dtype).removeprefix("torch.")
@@ -51,16 +53,17 @@ def flat(tensor: torch.Tensor, dtype: str) -> NDArray[Any] | None:
     """
     import torch
 
-    plain = tensor.layout == torch.strided and not tensor.is_quantized
-    if not plain or tensor.device.type != "cpu" or dtype_name(tensor.dtype) != dtype:
+    if dtype_name(tensor.dtype) != dtype or tensor.device.type != "cpu":
         return None
-    if not tensor.is_contiguous() or tensor.is_conj() or tensor.is_neg():
+    if tensor.layout != torch.strided or tensor.is_quantized or not tensor.is_contiguous():
         return None
-    line = tensor.detach().reshape(-1)
+    if tensor.is_complex() and (tensor.is_conj() or tensor.is_neg()):
+        return None
+    plain = tensor.detach()
     array: NDArray[Any]
     if dtype in EXTENSION_DTYPES:  # which NumPy has from elsewhere
         integers = getattr(torch, _INTEGERS[itemsize(dtype)])
-        array = line.view(integers).numpy().view(numpy_dtype(dtype))
+        array = plain.reshape(-1).view(integers).numpy().view(numpy_dtype(dtype))
     else:
-        array = line.numpy()
+        array = plain.numpy().reshape(-1)
     return array

@@ -82,6 +82,7 @@ __all__ = [
     "gather_elements",
     "mask_elements",
     "max_exponent",
+    "merge_all",
     "merge_bfp",
     "merge_classes",
     "merge_delta",
@@ -234,8 +235,8 @@ def merge_bfp(
     scopes: Scopes,
     exponents: Exponents | None,
     step: float | None,
-    sign: Bytes | None,
-    planes: Sequence[Bytes | None],
+    sign: Buffer | None,
+    planes: Sequence[Buffer | None],
 ) -> None:
     """Decode block floating point: (-1)^s I 2^(E - bits), rounded once into the dtype.
 
@@ -258,6 +259,23 @@ def merge_bfp(
         K planes, 0 to ``bits``, from bit ``bits`` - 1 down; None is a plane of zeros.
     """
     impl().merge_bfp(dtype, out, bits, mid, scopes.flat, exponents, step, sign, planes)
+
+
+def merge_all(calls: Sequence[tuple[str, tuple[Any, ...]]]) -> list[bool]:
+    """Make several merges, in one call that drops the GIL once.
+
+    Parameters
+    ----------
+    calls
+        ``merge_bfp``, ``merge_float`` or ``merge_symbols``, and all arguments of that function in
+        their order; scopes as `Scopes.flat`.
+
+    Returns
+    -------
+    list of bool
+        False where `merge_symbols` would return it.
+    """
+    return list(impl().merge_all(calls))
 
 
 def planes_to_bytes(planes: Sequence[Bytes | None], out: Bytes) -> None:

@@ -5,9 +5,12 @@
 #include "kernels.hpp"
 
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 
+#include <cfloat>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -79,7 +82,32 @@ inline Scopes take_scopes(const ScopeTuple& t, size_t n, size_t entries) {
     return {inner, count, first};
 }
 
+using Step = std::optional<double>;
+
+inline const uint8_t* take_sign(Buffers& buffers, nb::handle sign, size_t n) {
+    return sign.is_none() ? nullptr : buffers.bytes(sign, plane_size(n), false, "sign");
+}
+
+inline Scale take_scale(Buffers& buffers, const ScopeTuple& scopes, nb::handle exponents, Step step,
+                        size_t n) {
+    if (step) {
+        const float single = static_cast<float>(*step);
+        if (!(*step >= FLT_MIN && *step <= FLT_MAX && static_cast<double>(single) == *step)) {
+            fail("step", "must be a positive normal float32");
+        }
+        return {{1, 1, 0}, nullptr, single};
+    }
+    if (exponents.is_none()) fail("exponents", "needed where there is no step");
+    const View table = buffers.items(exponents, sizeof(int16_t), false, "exponents");
+    return {take_scopes(scopes, n, table.size), reinterpret_cast<int16_t*>(table.data), 0.0f};
+}
+
+inline void check_bits(int bits) {
+    if (bits < 1 || bits > kMaxBits) fail("bits", "must be 1 to 24");
+}
+
 // Each adds the functions of one family to the module.
+void bind_merge(nb::module_& m);
 void bind_sparse(nb::module_& m);
 void bind_delta(nb::module_& m);
 void bind_residual(nb::module_& m);

@@ -27,6 +27,7 @@ from mcodec.codec.kernels.reference.floats import (
     split_float,
 )
 from mcodec.codec.kernels.reference.int8 import dequantize_int8, merge_int8, quantize_int8
+from mcodec.codec.kernels.reference.merges import merge_all
 from mcodec.codec.kernels.reference.residual import add_residual, subtract_base
 from mcodec.codec.kernels.reference.sparse import (
     count_bits,
@@ -54,6 +55,7 @@ __all__ = [
     "gather_elements",
     "mask_elements",
     "max_exponent",
+    "merge_all",
     "merge_bfp",
     "merge_classes",
     "merge_delta",

@@ -241,15 +241,15 @@ def merge_bfp(
     scopes: Scopes,
     exponents: Exponents | None,
     step: float | None,
-    sign: Bytes | None,
-    planes: Sequence[Bytes | None],
+    sign: Buffer | None,
+    planes: Sequence[Buffer | None],
 ) -> None:
     """See `mcodec.codec.kernels.merge_bfp`."""
     fmt = check_format(dtype, out, "out")
     n = out.size
     check_bfp(bits, step)
-    check_planes([sign], n, 1, 1)
-    check_planes(planes, n, 0, bits)
+    sign, *planes = arrays_of([sign, *planes])
+    check_planes([sign, *planes], n, 1, bits + 1)
     require(not (mid and len(planes) == MAX_BITS), "mid: at most 23 planes")
     magnitude = _join(planes, n)
     k = bits - len(planes)

@@ -1,0 +1,125 @@
+"""Blocks by the batch: several threads gain only by work that is long enough without the GIL."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import wait
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from mcodec.engine import usable_cores
+from mcodec.errors import McodecError
+from mcodec.limits import MIB
+from mcodec.stored import Scratch
+from mcodec.types import numpy_dtype
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Executor
+
+    from numpy.typing import NDArray
+
+    from mcodec.types import RunSpec
+
+MOST: Final = 16  # blocks of a batch
+BYTES: Final = 2 * MIB  # of their streams: more than that does not stay in the caches
+TURNS: Final = 4  # batches that each thread should get at least, so that all end together
+
+
+class _Job(Protocol):
+    """A piece of work: the name of a tensor in it, and the bytes that are read for it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def cost(self) -> int: ...
+
+
+J = TypeVar("J", bound=_Job)
+
+
+class Own:
+    """What a thread keeps to itself between batches: memory to read into, and to decode into."""
+
+    def __init__(self) -> None:
+        self.scratch = Scratch()
+        self._rooms: dict[tuple[str, int], NDArray[Any]] = {}
+
+    def room(self, spec: RunSpec, block: int, index: int = 0) -> NDArray[Any]:
+        """Return an array for a block; another one for each index."""
+        import numpy as np
+
+        start, stop = spec.span(block)
+        array = self._rooms.get((spec.dtype, index))
+        if array is None or array.size < stop - start:
+            array = np.empty(stop - start, numpy_dtype(spec.dtype))
+            self._rooms[spec.dtype, index] = array
+        return array[: stop - start]
+
+
+# What threads kept when their work was done: fresh memory costs more than decoding into it.
+_idle: deque[Own] = deque(maxlen=usable_cores())
+
+
+@contextmanager
+def named(job: _Job) -> Iterator[None]:
+    """Name a job's tensor in what goes wrong."""
+    try:
+        yield
+    except McodecError as error:
+        raise error.at(f"tensor {job.name!r}") from None
+
+
+def work(
+    jobs: Sequence[J], function: Callable[[Sequence[J], Own], None], executor: Executor | None
+) -> None:
+    """Call a function with all jobs, batch by batch, and with what each thread keeps.
+
+    The calling thread works too, so that an executor that is busy with other things holds nothing
+    up. After an error no further batch is started.
+    """
+    threads = min(getattr(executor, "_max_workers", 1), len(jobs)) if executor else 1
+    queue = deque(_batches(jobs, threads))
+
+    def drain() -> None:
+        try:
+            own = _idle.pop()
+        except IndexError:
+            own = Own()
+        while queue:
+            try:
+                batch = queue.popleft()
+            except IndexError:  # another thread was faster
+                break
+            try:
+                function(batch, own)
+            except BaseException:
+                queue.clear()
+                raise
+        _idle.append(own)
+
+    futures = [executor.submit(drain) for _ in range(threads - 1)] if executor else []
+    try:
+        drain()
+    finally:
+        for future in futures:
+            future.cancel()
+        wait([future for future in futures if not future.cancelled()])
+    for future in futures:
+        if not future.cancelled():
+            future.result()
+
+
+def _batches(jobs: Sequence[J], threads: int) -> Iterator[list[J]]:
+    most = max(1, min(MOST, len(jobs) // (TURNS * threads)))
+    batch: list[J] = []
+    total = 0
+    for job in jobs:
+        if batch and (len(batch) == most or total + job.cost > BYTES):
+            yield batch
+            batch, total = [], 0
+        batch.append(job)
+        total += job.cost
+    if batch:
+        yield batch

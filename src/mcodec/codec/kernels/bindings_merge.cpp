@@ -1,0 +1,166 @@
+// Planes and bytes to numbers, one block a call, or the blocks of many calls without the GIL
+// between.
+#include "arguments.hpp"
+
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/vector.h>
+
+#include <deque>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace nb = nanobind;
+
+namespace mcodec {
+namespace {
+
+// What merge_float and merge_symbols have in common; `above` mantissa bits are no planes.
+void take_merge(Buffers& buffers, MergeFloat& job, const std::string& dtype, nb::handle out,
+                nb::handle sign, nb::handle planes, int above, nb::handle mask) {
+    job.dtype = dtype_from(dtype);
+    const View to = buffers.items(out, item_size(job.dtype), true, "out");
+    job.n = take_spread(buffers, mask, to.size, &job.to);
+    job.out = to.data;
+    job.sign = take_sign(buffers, sign, job.n);
+    const int most = format_of(job.dtype).mantissa - above;
+    job.count = take_planes(buffers, planes, job.n, 0, most, job.planes);
+}
+
+void take_float(Buffers& buffers, MergeFloat& job, const std::string& dtype, nb::handle out,
+                nb::handle sign, nb::handle exponent, nb::handle planes, nb::handle mask) {
+    take_merge(buffers, job, dtype, out, sign, planes, 0, mask);
+    const Items parts(exponent, "exponent");
+    const int wanted = job.dtype == Dtype::float64 ? 2 : 1;
+    if (parts.size() != wanted) fail("exponent", "there must be " + std::to_string(wanted));
+    for (int i = 0; i < wanted; ++i) {
+        const int place = 2 - wanted + i;
+        if (nb::isinstance<nb::int_>(parts[i])) {
+            const long fill = PyLong_AsLong(parts[i].ptr());
+            if (fill == -1) PyErr_Clear();
+            if (fill < 0 || fill > 255) fail("exponent", "a fill must be 0 to 255");
+            job.fill[place] = static_cast<uint8_t>(fill);
+        } else {
+            job.exponent[place] = buffers.bytes(parts[i], job.n, false, "exponent");
+        }
+    }
+}
+
+void take_symbols(Buffers& buffers, MergeFloatSymbols& job, const std::string& dtype,
+                  nb::handle out, nb::handle sign, nb::handle symbols, int first, nb::handle planes,
+                  nb::handle mask) {
+    if (dtype == "float64") fail("dtype", "float64 has no symbols");
+    take_merge(buffers, job, dtype, out, sign, planes, 2, mask);
+    job.exponent[1] = buffers.bytes(symbols, job.n, false, "symbols");
+    const int end = job.dtype == Dtype::float16 ? 1 : 1 << format_of(job.dtype).exponent;
+    if (first < 0 || first >= end || first % 2) fail("first", "must be an even exponent");
+    job.first = static_cast<uint8_t>(first);
+}
+
+void take_bfp(Buffers& buffers, MergeBfp& job, const std::string& dtype, nb::handle out, int bits,
+              bool mid, const ScopeTuple& scopes, nb::handle exponents, Step step, nb::handle sign,
+              nb::handle planes) {
+    job.dtype = dtype_from(dtype);
+    const View to = buffers.items(out, item_size(job.dtype), true, "out");
+    job.n = to.size;
+    job.out = to.data;
+    check_bits(bits);
+    job.bits = bits;
+    job.mid = mid;
+    job.scale = take_scale(buffers, scopes, exponents, step, job.n);
+    job.sign = take_sign(buffers, sign, job.n);
+    job.count = take_planes(buffers, planes, job.n, 0, bits, job.planes);
+    if (mid && job.count == kMaxBits) fail("mid", "at most 23 planes");
+}
+
+void merge_float(const std::string& dtype, nb::handle out, nb::handle sign, nb::handle exponent,
+                 nb::handle planes, nb::handle mask) {
+    Buffers buffers;
+    MergeFloat job{};
+    take_float(buffers, job, dtype, out, sign, exponent, planes, mask);
+    run<const MergeFloat>(active().merge_float, job);
+}
+
+bool merge_symbols(const std::string& dtype, nb::handle out, nb::handle sign, nb::handle symbols,
+                   int first, nb::handle planes, nb::handle mask) {
+    Buffers buffers;
+    MergeFloatSymbols job{};
+    take_symbols(buffers, job, dtype, out, sign, symbols, first, planes, mask);
+    run<MergeFloatSymbols>(active().merge_symbols, job);
+    return job.valid;
+}
+
+void merge_bfp(const std::string& dtype, nb::handle out, int bits, bool mid,
+               const ScopeTuple& scopes, nb::handle exponents, Step step, nb::handle sign,
+               nb::handle planes) {
+    Buffers buffers;
+    MergeBfp job{};
+    take_bfp(buffers, job, dtype, out, bits, mid, scopes, exponents, step, sign, planes);
+    run<const MergeBfp>(active().merge_bfp, job);
+}
+
+struct Merge {
+    Buffers buffers;
+    std::variant<MergeBfp, MergeFloat, MergeFloatSymbols> job;
+};
+
+void take_call(Merge& to, const std::string& name, const nb::tuple& a) {
+    const std::string dtype = nb::cast<std::string>(a[0]);
+    if (name == "merge_bfp" && a.size() == 9) {
+        const Step step = a[6].is_none() ? Step() : Step(nb::cast<double>(a[6]));
+        auto& job = to.job.emplace<MergeBfp>();
+        take_bfp(to.buffers, job, dtype, a[1], nb::cast<int>(a[2]), nb::cast<bool>(a[3]),
+                 nb::cast<ScopeTuple>(a[4]), a[5], step, a[7], a[8]);
+    } else if (name == "merge_float" && a.size() == 6) {
+        take_float(to.buffers, to.job.emplace<MergeFloat>(), dtype, a[1], a[2], a[3], a[4], a[5]);
+    } else if (name == "merge_symbols" && a.size() == 7) {
+        take_symbols(to.buffers, to.job.emplace<MergeFloatSymbols>(), dtype, a[1], a[2], a[3],
+                     nb::cast<int>(a[4]), a[5], a[6]);
+    } else {
+        fail("calls", "no merge '" + name + "' of so many arguments");
+    }
+}
+
+bool run_call(Merge& merge) {
+    if (auto* bfp = std::get_if<MergeBfp>(&merge.job)) {
+        active().merge_bfp(*bfp);
+    } else if (auto* fields = std::get_if<MergeFloat>(&merge.job)) {
+        active().merge_float(*fields);
+    } else if (auto* symbols = std::get_if<MergeFloatSymbols>(&merge.job)) {
+        active().merge_symbols(*symbols);
+        return symbols->valid;
+    }
+    return true;
+}
+
+std::vector<bool> merge_all(nb::handle calls) {
+    const Items items(calls, "calls");
+    std::deque<Merge> merges;
+    for (int i = 0; i < items.size(); ++i) {
+        const auto call = nb::cast<nb::tuple>(items[i]);
+        if (call.size() != 2) fail("calls", "must be pairs of a name and arguments");
+        merges.emplace_back();
+        take_call(merges.back(), nb::cast<std::string>(call[0]), nb::cast<nb::tuple>(call[1]));
+    }
+    std::vector<bool> valid;
+    {
+        nb::gil_scoped_release released;
+        RoundingGuard guard;
+        for (Merge& merge : merges) valid.push_back(run_call(merge));
+    }
+    return valid;
+}
+
+}  // namespace
+
+void bind_merge(nb::module_& m) {
+    using nb::arg;
+    m.def("merge_float", &merge_float, arg(), arg(), arg().none(), arg(), arg(), arg().none());
+    m.def("merge_symbols", &merge_symbols, arg(), arg(), arg().none(), arg(), arg(), arg(),
+          arg().none());
+    m.def("merge_bfp", &merge_bfp, arg(), arg(), arg(), arg(), arg(), arg().none(), arg().none(),
+          arg().none(), arg());
+    m.def("merge_all", &merge_all);
+}
+
+}  // namespace mcodec

@@ -1,0 +1,81 @@
+// The module `_stored`: chunks of several blocks in one call, without the GIL.
+#include "chunks.hpp"
+
+#include <nanobind/nanobind.h>
+
+#include <deque>
+
+namespace nb = nanobind;
+
+namespace mcodec {
+namespace {
+
+// A buffer of Python's, held for as long as it is used.
+class Held {
+  public:
+    Held(nb::handle object, int flags) {
+        if (PyObject_GetBuffer(object.ptr(), &view_, PyBUF_C_CONTIGUOUS | flags) != 0) {
+            throw nb::python_error();
+        }
+    }
+    Held(const Held&) = delete;
+    Held& operator=(const Held&) = delete;
+    ~Held() { PyBuffer_Release(&view_); }
+    uint8_t* data() const { return static_cast<uint8_t*>(view_.buf); }
+    size_t size() const { return static_cast<size_t>(view_.len); }
+
+  private:
+    Py_buffer view_;
+};
+
+nb::object outcome(const Failure& failure, const Plan& plan) {
+    static const char* const kKinds[] = {"", "hash", "frame", "short"};
+    if (failure.kind == Failure::kSystem) {
+        errno = failure.error;
+        PyErr_SetFromErrno(PyExc_OSError);
+        throw nb::python_error();
+    }
+    if (failure.kind != Failure::kNone) {
+        return nb::make_tuple(failure.row, kKinds[failure.kind], failure.what);
+    }
+    nb::list starts;
+    for (const Chunk& chunk : plan.chunks) starts.append(chunk.at);
+    return starts;
+}
+
+// See `mcodec.stored.read`.
+nb::object read(nb::handle source, nb::handle rows, nb::handle scratch, bool verify) {
+    const Held packed(rows, 0);
+    const Held room(scratch, PyBUF_WRITABLE);
+    const Plan found = plan(packed.data(), packed.size() / sizeof(Row));
+    if (found.room > room.size()) return nb::int_(found.room);
+    int file = -1;
+    std::deque<Held> held;
+    std::vector<Segment> segments;
+    if (nb::isinstance<nb::int_>(source)) {
+        file = nb::cast<int>(source);
+    } else {
+        for (nb::handle item : nb::iter(source)) {
+            const nb::tuple pair = nb::cast<nb::tuple>(item);
+            held.emplace_back(pair[1], 0);
+            segments.push_back(
+                {nb::cast<uint64_t>(pair[0]), held.back().data(), held.back().size()});
+        }
+    }
+    Failure failure;
+    {
+        nb::gil_scoped_release released;
+        for (const Extent& extent : found.extents) {
+            failure =
+                file >= 0 ? pull(file, extent, room.data()) : copy(segments, extent, room.data());
+            if (failure.kind != Failure::kNone) break;
+        }
+        if (failure.kind == Failure::kNone) failure = decode(found, room.data(), verify);
+    }
+    return outcome(failure, found);
+}
+
+}  // namespace
+}  // namespace mcodec
+
+NB_MODULE(_stored, m) { m.def("read", &mcodec::read); }

@@ -1,0 +1,167 @@
+"""Chunks read, checked and decompressed in one call: as `frames` and XXH3 do it one by one."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import xxhash
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcodec import frames
+from mcodec.container.rows import EMPTY_HASH, ROW
+from mcodec.frames import FrameError
+from mcodec.stored import ChunkError, Scratch
+from mcodec.types import FILL, RAW, ZSTD
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TEXT = b"all that a frame may be " * 50
+GOOD = zstandard.ZstdCompressor().compress(TEXT)
+
+
+def row(data: bytes, offset: int, coder: int = RAW, raw: int | None = None, **fields: int) -> bytes:
+    """Return the row of a chunk with these stored bytes."""
+    digest = fields.get("digest", xxhash.xxh3_64_intdigest(data))
+    size = len(data) if raw is None else raw
+    return ROW.pack(offset, len(data), size, digest, coder, 0, 0, 1, 0, b"\0\0\0")
+
+
+def decoded(frame: bytes, raw: int) -> bytes | None:
+    """Return what a frame decodes to here; None where it is refused."""
+    scratch = Scratch()
+    try:
+        (start,) = scratch.read([(64, frame)], row(frame, 64, ZSTD, raw), verify=True)
+    except ChunkError:
+        return None
+    return bytes(scratch.memory[start : start + raw])
+
+
+def expected(frame: bytes, raw: int) -> bytes | None:
+    try:
+        return frames.decompress(frame, raw)
+    except FrameError:
+        return None
+
+
+@given(data=st.binary(max_size=5000), level=st.sampled_from((0, 1, 3, 9)))
+def test_any_bytes_survive(data: bytes, level: int) -> None:
+    assert decoded(frames.compress(data, level), len(data)) == data
+
+
+@given(
+    at=st.integers(0, len(GOOD) - 1),
+    value=st.integers(1, 255),
+    cut=st.integers(0, 6),
+    more=st.binary(max_size=9),
+    raw=st.sampled_from((len(TEXT), len(TEXT) - 1, len(TEXT) + 1, 0)),
+)
+def test_damage_is_seen_as_frames_see_it(
+    at: int, value: int, cut: int, more: bytes, raw: int
+) -> None:
+    changed = bytearray(GOOD)
+    changed[at] ^= value
+    for frame in (bytes(changed), GOOD[: len(GOOD) - cut], GOOD + more):
+        if frame:
+            assert decoded(frame, raw) == expected(frame, raw)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        GOOD[:3],
+        GOOD + GOOD,
+        b"\x50\x2a\x4d\x18\x04\0\0\0skip",
+        b"\x50\x2a\x4d\x18\x04\0\0\0skip" + GOOD,
+        zstandard.ZstdCompressor(write_checksum=True).compress(TEXT),
+        zstandard.ZstdCompressor(write_content_size=False).compress(TEXT),
+    ],
+    ids=range(6),
+)
+def test_frames_that_break_a_rule(frame: bytes) -> None:
+    assert decoded(frame, len(TEXT)) is None
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [b"\1\0\0", b"\1\0", b"\0\0\0" * 40 + b"\1\0\0" + bytes(9), b"\x09\0\0x", b"\x02\0\x10x" * 99],
+)
+def test_frames_of_no_bytes(frame: bytes) -> None:
+    whole = bytes.fromhex("28B52FFD 20 00") + frame
+    assert decoded(whole, 0) == expected(whole, 0)
+
+
+def test_a_window_over_8_mib() -> None:
+    options = zstandard.ZstdCompressionParameters(window_log=24, write_checksum=0)
+    data = np.random.default_rng(0).bytes(1 << 20) * 17
+    assert (
+        decoded(zstandard.ZstdCompressor(compression_params=options).compress(data), 17 << 20)
+        is None
+    )
+
+
+@given(
+    sizes=st.lists(st.integers(1, 9000), min_size=1, max_size=12),
+    gaps=st.lists(st.sampled_from((0, 8, 64, 65, 5000)), min_size=12, max_size=12),
+    shuffled=st.randoms(use_true_random=False),
+)
+def test_chunks_anywhere(sizes: list[int], gaps: list[int], shuffled: Any) -> None:
+    rng = np.random.default_rng(len(sizes))
+    file = bytearray(64)
+    chunks = []
+    for index, (size, gap) in enumerate(zip(sizes, gaps, strict=False)):
+        file += bytes(gap)
+        data = rng.bytes(size) if index % 3 else bytes([index]) * size
+        stored = frames.compress(data, 1) if index % 2 else data
+        chunks.append((row(stored, len(file), ZSTD if index % 2 else RAW, size), data))
+        file += stored
+    fill = ROW.pack(0, 0, 77, EMPTY_HASH, FILL, 9, 0, 1, 0, b"\0\0\0")
+    chunks.append((fill, b""))
+    shuffled.shuffle(chunks)
+    reader = os.memfd_create("chunks")
+    try:
+        os.write(reader, file)
+        for source in (
+            reader,
+            [(0, bytes(file))],
+            [(0, bytes(file[:100])), (100, bytes(file[100:]))],
+        ):
+            scratch = Scratch()
+            for _ in range(2):  # the second time into the same memory
+                starts = scratch.read(source, b"".join(one for one, _ in chunks), verify=True)
+                for start, (_, data) in zip(starts, chunks, strict=True):
+                    assert bytes(scratch.memory[start : start + len(data)]) == data
+    finally:
+        os.close(reader)
+
+
+def test_a_hash_that_does_not_match() -> None:
+    wrong = row(TEXT, 0, digest=1)
+    with pytest.raises(ChunkError, match="hash"):
+        Scratch().read([(0, TEXT)], wrong, verify=True)
+    scratch = Scratch()
+    (start,) = scratch.read([(0, TEXT)], wrong, verify=False)
+    assert scratch.memory[start : start + len(TEXT)] == TEXT
+
+
+def test_a_file_that_ends_early(tmp_path: Path) -> None:
+    path = tmp_path / "short"
+    path.write_bytes(TEXT[:-1])
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        for source in (descriptor, [(0, TEXT[:-1])], [(1, TEXT)], []):
+            with pytest.raises(ChunkError, match="ends early"):
+                Scratch().read(source, row(TEXT, 0), verify=True)
+    finally:
+        os.close(descriptor)
+    with pytest.raises(OSError, match="descriptor"):
+        Scratch().read(descriptor, row(TEXT, 0), verify=True)
+
+
+def test_no_chunks() -> None:
+    assert Scratch().read([], b"", verify=True) == []
