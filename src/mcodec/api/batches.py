@@ -15,7 +15,7 @@ from mcodec.types import numpy_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from concurrent.futures import Executor
+    from concurrent.futures import Executor, Future
 
     from numpy.typing import NDArray
 
@@ -77,8 +77,10 @@ def work(
     """Call a function with all jobs, batch by batch, and with what each thread keeps.
 
     The calling thread works too, so that an executor that is busy with other things holds nothing
-    up. After an error no further batch is started.
+    up. After an error no further batch is started, and none runs any more when it is raised.
     """
+    if not jobs:
+        return
     threads = min(getattr(executor, "_max_workers", 1), len(jobs)) if executor else 1
     queue = deque(_batches(jobs, threads))
 
@@ -105,10 +107,23 @@ def work(
     finally:
         for future in futures:
             future.cancel()
-        wait([future for future in futures if not future.cancelled()])
+        _settle([future for future in futures if not future.cancelled()])
     for future in futures:
         if not future.cancelled():
             future.result()
+
+
+def _settle(futures: Sequence[Future[None]]) -> None:
+    """Wait until no thread writes any more: a person's interrupt is raised after that."""
+    interrupt = None
+    while True:
+        try:
+            wait(futures)
+            break
+        except KeyboardInterrupt as error:
+            interrupt = error
+    if interrupt is not None:
+        raise interrupt
 
 
 def _batches(jobs: Sequence[J], threads: int) -> Iterator[list[J]]:
