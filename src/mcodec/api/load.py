@@ -132,12 +132,22 @@ class Decoders:
         self._made: dict[int, RunDecoder] = {}
         self._lock = threading.Lock()
 
-    def make(self, runs: Iterable[int]) -> None:
-        """Make those of several runs, whose heads are read at once."""
-        wanted = [run for run in dict.fromkeys(runs) if run not in self._made]
-        heads = self._reader.read_blocks([(run, -1) for run in wanted], Scratch())
-        for run, (_, head) in zip(wanted, heads, strict=True):
-            self._made[run] = RunDecoder(self._reader, run, self._view, head)
+    def make(self, jobs: Iterable[Job]) -> None:
+        """Make those of several jobs, whose heads are read at once."""
+        wanted: dict[int, Job] = {}
+        for job in jobs:
+            if job.run not in self._made:
+                wanted.setdefault(job.run, job)
+        try:
+            heads = self._reader.read_blocks([(run, -1) for run in wanted], Scratch())
+        except FormatError:
+            for run, job in wanted.items():  # which of them
+                with named(job):
+                    self._reader.read_streams(run, -1)
+            raise
+        for (run, job), (_, head) in zip(wanted.items(), heads, strict=True):
+            with named(job):
+                self._made[run] = RunDecoder(self._reader, run, self._view, head)
 
     def __getitem__(self, run: int) -> RunDecoder:
         found = self._made.get(run)
@@ -180,7 +190,7 @@ def load(
                 _decode(decoders[job.run], job, own)
 
     with reader.ahead(extents(reader, jobs, view)):
-        decoders.make(job.run for job in jobs)
+        decoders.make(jobs)
         work(jobs, decode, executor)
 
 

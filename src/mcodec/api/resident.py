@@ -75,7 +75,7 @@ class Resident:
         wanted = [self._job(key, name) for key, name in places.items() if key not in self._writes]
         self._names.update(places)
         with self._reader.ahead(extents(self._reader, wanted, self._view)):
-            self._decoders.make(job.run for job in wanted)
+            self._decoders.make(wanted)
             work(wanted, self._keep, executor)
 
     def forget(self) -> None:
