@@ -293,9 +293,12 @@ def test_keys_that_hooks_rename(tmp_path: Path) -> None:
 def test_complex_and_conjugated(tmp_path: Path) -> None:
     model = torch.nn.Module()
     model.register_buffer("c", torch.zeros(3, 4, dtype=torch.complex64).conj())
-    values = {"c": torch.randn(3, 4, dtype=torch.complex64)}
+    model.register_buffer("negative", torch.zeros(1, dtype=torch.complex64).conj().imag)
+    values = {"c": torch.randn(3, 4, dtype=torch.complex64), "negative": torch.randn(1)}
+    assert model.negative.is_neg()
     mcodec.torch.load_model(model, pack(tmp_path / "x.mc", values))
     assert torch.equal(model.c, values["c"])
+    assert torch.equal(model.negative, values["negative"])
 
 
 def test_every_dtype(tmp_path: Path) -> None:

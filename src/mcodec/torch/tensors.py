@@ -57,7 +57,7 @@ def flat(tensor: torch.Tensor, dtype: str) -> NDArray[Any] | None:
         return None
     if tensor.layout != torch.strided or tensor.is_quantized or not tensor.is_contiguous():
         return None
-    if tensor.is_complex() and (tensor.is_conj() or tensor.is_neg()):
+    if tensor.is_neg() or tensor.is_conj():
         return None
     plain = tensor.detach()
     array: NDArray[Any]
