@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import struct
 from array import array
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from mcodec import stored
 from mcodec.container.header import ROW_SIZE, Header
 from mcodec.errors import FormatError
 from mcodec.limits import MAX_CHUNK_RAW
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 ROW: Final = struct.Struct("<QIIQ5B3s")
 EMPTY_HASH: Final = 0x2D06800538D394C2  # XXH3-64 of no bytes
 ZEROS: Final = b"\0\0\0"
+MODE: Final = 28  # where a row has its mode
 STAGGER: Final = 64
 STAGGERED: Final = 4096
 EACH: Final = 6  # so many planes, exponents and the output fit eight ways of a cache
@@ -117,10 +119,9 @@ class RowTable:
         self._bases = array("Q")  # run -> index into _starts of its head
         self._starts = array("L")  # first row of each head and block, and one past the last
         self._rowless: set[int] = set()  # runs whose blocks have no streams
-        # The Raw of plain chunks, by the streams of a block: blocks are alike, and codecs give the
-        # same tuple for each, which is held here so that its id stays its own.
-        self._lengths: dict[int, tuple[Streams, dict[tuple[int, int, int], int | None]]] = {}
-        claims: list[int] = []
+        # Lengths of a block's streams: blocks are alike, and codecs give the same tuple for each,
+        # which is held here so that its id stays its own.
+        self._lengths: dict[int, tuple[Streams, array[int]]] = {}
         index = 0
         for run, spec in enumerate(checked.runs):
             self._bases.append(len(self._starts))
@@ -131,11 +132,14 @@ class RowTable:
                 blocks = 0
             for block in range(-1, blocks):
                 self._starts.append(index)
-                index = self._walk(index, codec, spec, block, claims)
+                index = self._walk(index, codec, spec, block)
         self._starts.append(index)
         if index != header.row_count:
             raise _refuse("row_order", index, "rows are left over behind the last run")
-        _check_overlap(claims, header)
+        offset = stored.overlap(packed, header.front_offset, header.front_length)
+        if offset:
+            message = f"a chunk at {offset} overlaps what lies before it"
+            raise FormatError(message, code="row_overlap")
         self._lengths.clear()
 
     def get(self, index: int) -> Row:
@@ -156,51 +160,43 @@ class RowTable:
         at = self._bases[run] + block + 1
         return map(self.get, range(self._starts[at], self._starts[at + 1]))
 
-    def _walk(
-        self, index: int, codec: CodecLike, spec: RunSpec, block: int, claims: list[int]
-    ) -> int:
+    def _walk(self, index: int, codec: CodecLike, spec: RunSpec, block: int) -> int:
         """Check the rows of one block from row `index` on, and return the next row's index."""
-        packed, unpack = self._packed, ROW.unpack_from
-        count, end = self._header.row_count, self._header.file_length
-        streams: tuple[StreamSpec, ...] | None = None
-        covered, mode = 0, 0
-        lengths: dict[tuple[int, int, int], int | None] = {}
+        mode = 0
         if block < 0:
-            streams = codec.head_streams(spec)
+            streams: Streams | None = codec.head_streams(spec)
             if not streams:
                 return index
+        else:
+            if index < self._header.row_count:
+                mode = self._packed[index * ROW_SIZE + MODE]
+            streams = codec.block_streams(spec, block, mode)
+        if streams is not None:
+            lengths = self._lengths_of(streams)
+            end = self._header.file_length
+            plain = stored.plain_rows(self._packed, index, lengths, mode, end)
+            if plain:
+                return index + plain
+        return self._look_closer(index, streams, mode)
+
+    def _look_closer(self, index: int, streams: Streams | None, mode: int) -> int:
+        """Check rows by the rules in their order."""
+        covered = 0
         while streams is None or covered < len(streams):
-            if index >= count:
+            if index >= self._header.row_count:
                 raise _refuse("row_order", index, "rows are missing")
-            row = unpack(packed, index * ROW_SIZE)
-            offset, stored, raw, _, coder, _, first, number, its_mode, _ = row
-            if streams is None:
-                mode = its_mode
-                streams = codec.block_streams(spec, block, mode)
-                lengths = self._lengths_of(streams)
-            key = (first, number, coder)
-            if key not in lengths:
-                lengths[key] = _plain_length(streams or (), *key)
-            # Most rows are plainly good, and a file has many: the rest is for `_check`, which
-            # knows the rules in their order.
-            if not (
-                first == covered
-                and its_mode == mode
-                and raw == lengths[key]
-                and row[9] == ZEROS
-                and (_stores(row, end) if stored else _fills(row))
-            ):
-                self._check(index, Row._make(row), streams, covered, mode)
-            covered += number
-            if stored:
-                claims.append(offset << 32 | stored)
+            row = self.get(index)
+            self._check(index, row, streams, covered, mode)
+            covered += row.streams
             index += 1
         return index
 
-    def _lengths_of(self, streams: Streams | None) -> dict[tuple[int, int, int], int | None]:
-        if streams is None:
-            return {}
-        return self._lengths.setdefault(id(streams), (streams, {}))[1]
+    def _lengths_of(self, streams: Streams) -> array[int]:
+        found = self._lengths.get(id(streams))
+        if found is None:
+            fixed = (stored.VARIABLE if s.variable else s.length for s in streams)
+            found = self._lengths[id(streams)] = streams, array("Q", fixed)
+        return found[1]
 
     def _check(
         self,
@@ -223,35 +219,6 @@ class RowTable:
         _check_bounds(index, row, self._header)
 
 
-def _stores(row: tuple[Any, ...], end: int) -> bool:
-    """Tell whether a row's chunk is plainly good where it stands in a file of `end` bytes."""
-    offset, stored, raw, _, coder, fill = row[:6]
-    return bool(
-        fill == 0
-        and ((coder == RAW and stored == raw) or coder == ZSTD)
-        and (offset & 63 == 0 or (offset & 7 == 0 and stored < ALIGNED))
-        and 64 <= offset <= end - stored
-    )
-
-
-def _fills(row: tuple[Any, ...]) -> bool:
-    """Tell whether a row of no bytes is plainly good."""
-    return bool(row[0] == 0 and row[4] == FILL and row[3] == EMPTY_HASH)
-
-
-def _plain_length(
-    streams: tuple[StreamSpec, ...], first: int, number: int, coder: int
-) -> int | None:
-    """Return the Raw of a chunk of streams that are all there and of fixed lengths; else None."""
-    chosen = streams[first : first + number]
-    if number == 0 or len(chosen) != number or any(spec.variable for spec in chosen):
-        return None
-    if coder == ZSTD and number > 1:
-        return None
-    length = raw_length([spec.length for spec in chosen], coder)
-    return length if length <= MAX_CHUNK_RAW else None
-
-
 def _check_bounds(index: int, row: Row, header: Header) -> None:
     if row.stored == 0:
         good = row.offset == 0
@@ -260,14 +227,3 @@ def _check_bounds(index: int, row: Row, header: Header) -> None:
         good = good and row.offset + row.stored <= header.file_length
     if not good:
         raise _refuse("row_bounds", index, f"no room for {row.stored} bytes at {row.offset}")
-
-
-def _check_overlap(claims: list[int], header: Header) -> None:
-    claims.append(header.front_offset << 32)
-    end = 0
-    for claim in sorted(claims):
-        offset, stored = claim >> 32, claim & 0xFFFFFFFF
-        if offset < end:
-            message = f"a chunk at {offset} overlaps what lies before it"
-            raise FormatError(message, code="row_overlap")
-        end = offset + (stored or header.front_length)

@@ -7,14 +7,42 @@ libraries of third_party/.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mcodec.stored import _stored
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Sequence
 
     Buffer = bytes | bytearray | memoryview
+
+
+VARIABLE: Final = (1 << 64) - 1  # in place of a stream's length
+
+
+def plain_rows(rows: Buffer, index: int, lengths: array[int], mode: int, end: int) -> int:
+    """Return how many rows hold the streams of one block, if all are plainly good; else 0.
+
+    Parameters
+    ----------
+    rows
+        A row table.
+    index
+        The block's first row.
+    lengths
+        Bytes of its streams, as 64-bit numbers; `VARIABLE` where they are not known.
+    mode
+        The block's.
+    end
+        Bytes of the file.
+    """
+    return _stored.plain_rows(rows, index, lengths, mode, end)
+
+
+def overlap(rows: Buffer, front: int, length: int) -> int:
+    """Return where the first chunk begins that overlaps another or the front; 0 if none does."""
+    return _stored.overlap(rows, front, length)
 
 
 class ChunkError(ValueError):

@@ -1,3 +1,4 @@
+from array import array
 from collections.abc import Sequence
 
 from mcodec.stored import Buffer
@@ -5,3 +6,5 @@ from mcodec.stored import Buffer
 def read(
     source: int | Sequence[tuple[int, Buffer]], rows: Buffer, scratch: bytearray, verify: bool
 ) -> int | list[int] | tuple[int, str, str]: ...
+def plain_rows(rows: Buffer, index: int, lengths: array[int], mode: int, end: int) -> int: ...
+def overlap(rows: Buffer, front: int, length: int) -> int: ...

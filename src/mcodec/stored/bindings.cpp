@@ -1,5 +1,5 @@
-// The module `_stored`: chunks of several blocks in one call, without the GIL.
-#include "chunks.hpp"
+// The module `_stored`: chunks of several blocks in one call, without the GIL; and row tables.
+#include "rows.hpp"
 
 #include <nanobind/nanobind.h>
 
@@ -75,7 +75,28 @@ nb::object read(nb::handle source, nb::handle rows, nb::handle scratch, bool ver
     return outcome(failure, found);
 }
 
+// See `mcodec.stored.plain_rows`.
+size_t count_plain(nb::handle rows, size_t index, nb::handle lengths, uint8_t mode, uint64_t end) {
+    const Held packed(rows, 0);
+    const Held table(lengths, 0);
+    const size_t count = packed.size() / sizeof(Row);
+    if (index >= count) return 0;
+    return plain_rows(packed.data() + index * sizeof(Row), count - index,
+                      reinterpret_cast<const uint64_t*>(table.data()),
+                      table.size() / sizeof(uint64_t), mode, end);
+}
+
+// See `mcodec.stored.overlap`.
+uint64_t find_overlap(nb::handle rows, uint64_t front, uint64_t length) {
+    const Held packed(rows, 0);
+    return overlap(packed.data(), packed.size() / sizeof(Row), front, length);
+}
+
 }  // namespace
 }  // namespace mcodec
 
-NB_MODULE(_stored, m) { m.def("read", &mcodec::read); }
+NB_MODULE(_stored, m) {
+    m.def("read", &mcodec::read);
+    m.def("plain_rows", &mcodec::count_plain);
+    m.def("overlap", &mcodec::find_overlap);
+}
