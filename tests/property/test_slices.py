@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 import mcodec
 from mcodec.api.handle import File
-from mcodec.api.slices import TensorSlice
+from mcodec.api.slices import TensorSlice, gather, spans
 from mcodec.codec.registry import from_config
 from mcodec.container.reader import ContainerReader
 from mcodec.storage import LocalFile
@@ -135,9 +135,12 @@ def test_only_the_blocks_that_are_touched_are_asked_for(
 ) -> None:
     whole = np.arange(np.prod(shape), dtype=np.uint32)
     asked: list[int] = []
+    reads: list[tuple[int, int]] = []
+    told: list[tuple[int, int]] = []
 
     def read(start: int, stop: int) -> Any:
         assert 0 <= start < stop <= whole.size
+        reads.append((start, stop))
         asked.extend(range(start // BLOCK, (stop - 1) // BLOCK + 1))
         return whole[start:stop].copy()
 
@@ -145,7 +148,13 @@ def test_only_the_blocks_that_are_touched_are_asked_for(
     if data.draw(st.booleans()):
         keep = data.draw(st.integers(0, len(index)))
         index = (*index[:keep], ..., *index[keep:])
-    found = TensorSlice(TensorSpec("w", "uint32", shape), read)
+    spec = TensorSpec("w", "uint32", shape)
+
+    def gathered(axes: Any) -> Any:
+        told.extend(spans(spec, axes))
+        return gather(spec, read, axes)
+
+    found = TensorSlice(spec, gathered)
     try:
         expected = whole.reshape(shape)[index]
     except IndexError:  # lists that do not go together, or an index past its end
@@ -155,6 +164,7 @@ def test_only_the_blocks_that_are_touched_are_asked_for(
         return
     array = found[index]
     assert cases.same_bits(np.asarray(array), np.asarray(expected))
+    assert reads == told
     needed = set((np.asarray(expected).reshape(-1) // BLOCK).tolist())
     lists = sum(isinstance(item, list | np.ndarray) for item in index)
     assert set(asked) == needed if lists < 2 else set(asked) >= needed  # NumPy takes pairs of two

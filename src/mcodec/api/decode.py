@@ -237,13 +237,15 @@ def reads(
 ) -> Iterator[tuple[int, int, int | None]]:
     """Yield (run, block, level) of what decoding a block reads: heads are block -1.
 
-    That is the head, the block, and what the block stands on.
+    That is the head, the block, what it is dithered with, and what it stands on.
     """
     codec = reader.codec(run)
     assert isinstance(codec, Codec)
     level = level_of(reader, codec, view)
     yield run, -1, level
     yield run, block, level
+    if view.dither:
+        yield from ((own, block, None) for of, own in _dithering(reader) if of == run)
     bases, spec = reader.manifest.runs[run].stands_on, reader.runs[run]
     for places in bases.roles if bases else ():
         for member, part in spec.parts(block):

@@ -180,7 +180,7 @@ class SafeFile:
         with as_safetensors():
             task = self._open()
             spec = task.spec(_string(name))
-            return SafeSlice(spec, partial(task.elements, name), self._arrays)
+            return SafeSlice(spec, partial(task.gather, name), self._arrays)
 
     def _open(self) -> Task:
         if self._closed:
@@ -213,15 +213,15 @@ class SafeSlice:
     ----------
     spec
         The tensor.
-    read
-        Gives its elements [start, stop), flat.
+    gather
+        Gives its elements in rows of its axes.
     arrays
         The framework.
     """
 
-    def __init__(self, spec: TensorSpec, read: slices.Read, arrays: NumpyArrays) -> None:
+    def __init__(self, spec: TensorSpec, gather: slices.Gather, arrays: NumpyArrays) -> None:
         self._spec = spec
-        self._read = read
+        self._gather = gather
         self._arrays = arrays
 
     def get_shape(self) -> list[int]:
@@ -241,7 +241,7 @@ class SafeSlice:
             raise BadIndexError(one_line(error), where=f"tensor {spec.name!r}") from error
         with as_safetensors():
             axes, rest = slices.touched(spec.shape, index)
-            array = slices.gather(spec, self._read, axes)
+            array = self._gather(axes)
             return _named(spec.name, arrays.take, array, rest)
 
 

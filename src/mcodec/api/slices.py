@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from mcodec.types import block_elements, itemsize, numpy_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Read: TypeAlias = "Callable[[int, int], NDArray[Any]]"
 Rows: TypeAlias = "range | NDArray[Any]"  # of one axis, rising
+Gather: TypeAlias = "Callable[[Sequence[Rows]], NDArray[Any]]"
 
 
 class TensorSlice:
@@ -32,13 +33,13 @@ class TensorSlice:
     ----------
     spec
         The tensor.
-    read
-        Gives its elements [start, stop), flat.
+    gather
+        Gives its elements in rows of its axes: the function `gather` for this tensor.
     """
 
-    def __init__(self, spec: TensorSpec, read: Read) -> None:
+    def __init__(self, spec: TensorSpec, gather: Gather) -> None:
         self._spec = spec
-        self._read = read
+        self._gather = gather
 
     def get_shape(self) -> list[int]:
         """Return the tensor's shape."""
@@ -51,7 +52,7 @@ class TensorSlice:
     def __getitem__(self, index: Any) -> NDArray[Any]:
         try_index(self._spec.shape, index)
         axes, rest = touched(self._spec.shape, index)
-        return owned(gather(self._spec, self._read, axes), rest)
+        return owned(self._gather(axes), rest)
 
 
 def try_index(shape: tuple[int, ...], index: Any) -> None:
@@ -164,21 +165,43 @@ def gather(spec: TensorSpec, read: Read, axes: Sequence[Rows]) -> NDArray[Any]:
 
     if not all(map(len, axes)):
         return np.empty(tuple(map(len, axes)), numpy_dtype(spec.dtype))
-    for axis, rows in enumerate(axes):
-        if isinstance(rows, range):
-            continue
-        parts = []
-        for near in _together(spec, axes, axis, rows):
-            low, high = int(near[0]), int(near[-1]) + 1
-            part = gather(spec, read, [*axes[:axis], range(low, high), *axes[axis + 1 :]])
-            parts.append(part.take(near - low, axis))
-        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis)
-    return _Box.of(spec, [rows for rows in axes if isinstance(rows, range)]).gather(read)
+    axis = _listed_axis(axes)
+    if axis is None:
+        return _Box.of(spec, axes).gather(read)
+    parts = []
+    for near, dense in _dense(spec, axes, axis):
+        part = gather(spec, read, dense)
+        parts.append(part.take(near - int(near[0]), axis))
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis)
 
 
-def _together(
-    spec: TensorSpec, axes: Sequence[Rows], axis: int, rows: NDArray[Any]
-) -> list[NDArray[Any]]:
+def spans(spec: TensorSpec, axes: Sequence[Rows]) -> Iterator[tuple[int, int]]:
+    """Yield the elements (start, stop) that `gather` reads, in its order."""
+    if not all(map(len, axes)):
+        return
+    axis = _listed_axis(axes)
+    if axis is None:
+        yield from _Box.of(spec, axes).reads()
+        return
+    for _, dense in _dense(spec, axes, axis):
+        yield from spans(spec, dense)
+
+
+def _listed_axis(axes: Sequence[Rows]) -> int | None:
+    """Return the first axis whose rows are a list; None where all are ranges."""
+    return next((axis for axis, rows in enumerate(axes) if not isinstance(rows, range)), None)
+
+
+def _dense(
+    spec: TensorSpec, axes: Sequence[Rows], axis: int
+) -> Iterator[tuple[NDArray[Any], list[Rows]]]:
+    """Yield the listed rows of an axis that are read together, and the axes that hold them all."""
+    for near in _together(spec, axes, axis, axes[axis]):
+        low, high = int(near[0]), int(near[-1]) + 1
+        yield near, [*axes[:axis], range(low, high), *axes[axis + 1 :]]
+
+
+def _together(spec: TensorSpec, axes: Sequence[Rows], axis: int, rows: Rows) -> list[NDArray[Any]]:
     """Part rows where between two of them whole blocks may lie that nobody asked for."""
     import numpy as np
 
@@ -218,7 +241,9 @@ class _Box:
     wide: tuple[bool, ...]
 
     @classmethod
-    def of(cls, spec: TensorSpec, axes: Sequence[range]) -> _Box:
+    def of(cls, spec: TensorSpec, rows: Sequence[Rows]) -> _Box:
+        """Return the box of axes all of whose rows are ranges."""
+        axes = [some for some in rows if isinstance(some, range)]
         block = block_elements(itemsize(spec.dtype))
         widths = _widths(spec)
         counts = tuple(map(len, axes))
@@ -239,6 +264,15 @@ class _Box:
         out = np.empty(self.counts, numpy_dtype(self.dtype))
         self._fill(read, 0, self.first, out)
         return out
+
+    def reads(self, axis: int = 0, start: int | None = None) -> Iterator[tuple[int, int]]:
+        """Yield the elements (start, stop) that `gather` reads, in its order."""
+        at = self.first if start is None else start
+        if not self.wide[axis]:
+            yield at, at + self.spans[axis]
+            return
+        for row in range(self.counts[axis]):
+            yield from self.reads(axis + 1, at + row * self.strides[axis])
 
     def _fill(self, read: Read, axis: int, start: int, out: NDArray[Any]) -> None:
         if not self.wide[axis]:

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from mcodec.api.ahead import ahead
 from mcodec.api.decode import RunDecoder
-from mcodec.api.integers import IntegerDecoder
+from mcodec.api.elements import Elements, named
 from mcodec.api.load import Target, load
 from mcodec.api.slices import TensorSlice
 from mcodec.api.sparse import read_csr
-from mcodec.errors import McodecError, UnknownTaskError, UsageError
+from mcodec.errors import UnknownTaskError, UsageError
 from mcodec.types import TensorSpec, numpy_dtype
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Self
 
     import numpy as np
     from numpy.typing import NDArray
 
     from mcodec.api.handle import File
+    from mcodec.api.slices import Rows
     from mcodec.api.sparse import CsrMatrix
     from mcodec.codec.base import View
     from mcodec.container.manifest import Task as Entry
     from mcodec.container.manifest import Tensor
     from mcodec.types import CodecLike
-
-CACHED_RUNS: Final = 4  # shared runs (256 KiB of float32 each) that a task keeps decoded
 
 
 class Task(Mapping[str, "NDArray[Any]"]):
@@ -43,9 +43,7 @@ class Task(Mapping[str, "NDArray[Any]"]):
         self._entry = entry
         self._view = view
         self._places: dict[str, Tensor] = {tensor.name: tensor for tensor in entry.tensors}
-        # (run, whether as integers) -> a run of many small tensors, decoded
-        self._shared: dict[tuple[int, bool], NDArray[Any]] = {}
-        self._lock = threading.Lock()
+        self._elements = Elements(file, view)
 
     @property
     def name(self) -> str:
@@ -210,22 +208,23 @@ class Task(Mapping[str, "NDArray[Any]"]):
             Its bytes in the file are damaged.
         """
         place = self.place(name)
-        try:
+        with named(name):
             return read_csr(self._reader, place, split, self._view, self._file.executor)
-        except McodecError as error:
-            raise error.at(f"tensor {name!r}") from None
 
     def get_slice(self, name: str) -> TensorSlice:
         """Return a view that reads only what it is indexed with: ``get_slice(name)[2:4]``."""
-        return TensorSlice(self.spec(name), partial(self.elements, name))
+        return TensorSlice(self.spec(name), partial(self.gather, name))
 
     def skeleton(self) -> bytes:
         """Return all that the source held besides arrays (spec/skeletons.md)."""
         run = self._entry.skeleton_run
         if run is None:
             return b""
-        decoder = RunDecoder(self._reader, run)
-        return b"".join(decoder.block(block).tobytes() for block in range(decoder.spec.blocks))
+        reader = self._reader
+        places = [(run, block) for block in range(reader.runs[run].blocks)]
+        with ahead(reader, places):
+            decoder = RunDecoder(reader, run)
+            return b"".join(decoder.block(block).tobytes() for _, block in places)
 
     @property
     def format(self) -> str | None:
@@ -244,17 +243,33 @@ class Task(Mapping[str, "NDArray[Any]"]):
         """Return the codec that a tensor is stored under."""
         return self._reader.codec(self.place(name)[0])
 
-    def elements(self, name: str, start: int, stop: int) -> NDArray[Any]:
+    def elements(self, name: str, start: int, stop: int, *, told: bool = False) -> NDArray[Any]:
         """Return elements [start, stop) of a tensor in C order, one-dimensional.
+
+        With `told`, the caller has told the reader what will be read (`api.ahead`).
 
         Raises
         ------
         UnknownTaskError, FormatError
             As `get_tensor`.
         """
-        return self._read(name, start, stop, integers=False)
+        place = self.place(name)
+        with named(name):
+            return self._elements.read(place, start, stop, told=told)
 
-    def integers(self, name: str, start: int, stop: int) -> NDArray[np.int8]:
+    def gather(self, name: str, axes: Sequence[Rows]) -> NDArray[Any]:
+        """Return the elements of a tensor in these rows of its axes (`slices.touched`).
+
+        Raises
+        ------
+        UnknownTaskError, FormatError
+            As `get_tensor`.
+        """
+        place, tensor = self.place(name), self.spec(name)
+        with named(name):
+            return self._elements.gather(place, tensor, axes)
+
+    def integers(self, name: str, start: int, stop: int, *, told: bool = False) -> NDArray[np.int8]:
         """Return the integers of elements [start, stop), one-dimensional.
 
         Raises
@@ -262,56 +277,12 @@ class Task(Mapping[str, "NDArray[Any]"]):
         UnknownTaskError, UsageError, FormatError
             As `get_quantized`.
         """
-        return self._read(name, start, stop, integers=True)
+        place = self.place(name)
+        with named(name):
+            return self._elements.read(place, start, stop, integers=True, told=told)
 
     def scales(self, name: str) -> NDArray[np.float32]:
         """Return a tensor's scales, as `get_quantized` does."""
-        run, member = self.place(name)
-        try:
-            decoder = self._decoder(run, integers=True)
-            assert isinstance(decoder, IntegerDecoder)
-            return decoder.scales(member)
-        except McodecError as error:
-            raise error.at(f"tensor {name!r}") from None
-
-    def _decoder(self, run: int, *, integers: bool) -> RunDecoder:
-        if not integers:
-            return RunDecoder(self._reader, run, self._view)
-        if not self._view.canonical:
-            raise UsageError("integers have all planes: leave out planes, midpoint and dither")
-        return IntegerDecoder(self._reader, run)
-
-    def _read(self, name: str, start: int, stop: int, *, integers: bool) -> NDArray[Any]:
-        run, member = self.place(name)
-        try:
-            spec = self._reader.runs[run]
-            first = spec.starts[member]
-            if len(spec.shapes) > 1 and spec.blocks == 1:
-                return self._shared_run(run, integers)[first + start : first + stop].copy()
-            decoder = self._decoder(run, integers=integers)
-            out = decoder.empty(stop - start)
-            if not out.size:
-                return out
-            parts = list(decoder.range(first + start, first + stop, out))
-            executor = self._file.executor if len(parts) > 1 else None
-            work = [(first + start, block, part) for block, part in parts]
-            if executor is None:
-                for item in work:
-                    decoder.fill(*item)
-            else:
-                for future in [executor.submit(decoder.fill, *item) for item in work]:
-                    future.result()
-        except McodecError as error:
-            raise error.at(f"tensor {name!r}") from None
-        return out
-
-    def _shared_run(self, run: int, integers: bool) -> NDArray[Any]:
-        """Return a run of many small tensors, decoded; the last few are kept."""
-        with self._lock:
-            array = self._shared.get((run, integers))
-            if array is None:
-                array = self._decoder(run, integers=integers).block(0)
-                if len(self._shared) >= CACHED_RUNS:
-                    del self._shared[next(iter(self._shared))]
-                self._shared[run, integers] = array
-        return array
+        place = self.place(name)
+        with named(name):
+            return self._elements.scales(place)
