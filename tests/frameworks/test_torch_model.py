@@ -317,3 +317,32 @@ def test_an_optimizer_goes_on(tmp_path: Path) -> None:
     model(torch.ones(2, 1, 3, 3)).sum().backward()
     optimizer.step()
     assert not np.array_equal(model[3].bias.detach(), network(1)[3].bias.detach())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+def test_models_of_inference_mode(tmp_path: Path, dtype: Any) -> None:
+    path, wanted = pack(tmp_path / "x.mc", network(1)), network(1).to(dtype)
+    with torch.inference_mode():
+        model = network(2).to(dtype)
+    mcodec.torch.load_model(model, path)
+    assert torch_models.bits(model) == torch_models.bits(wanted)
+    for kind in ("file", "planes", "weights"):
+        with mcodec.torch.TaskSwitcher(model, path, resident=kind) as tasks:
+            tasks.switch("A")
+        assert torch_models.bits(model) == torch_models.bits(wanted)
+    with torch.inference_mode():
+        mcodec.torch.load_model(model, path, dtype=torch.float16)
+        assert torch_models.bits(model) == torch_models.bits(network(1).half())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_gradients_go_on(tmp_path: Path, dtype: Any) -> None:
+    path, model = pack(tmp_path / "x.mc", network(1)), network(2).to(dtype)
+    x = torch.ones(2, 1, 3, 3, dtype=dtype)
+    for kind in ("file", "planes", "weights"):
+        with mcodec.torch.TaskSwitcher(model, path, resident=kind) as tasks:
+            tasks.switch("A")
+            model(x).sum().backward()
+    mcodec.torch.load_model(model, path)
+    model(x).sum().backward()
+    assert all(p.grad is not None and p.is_leaf for p in model.parameters())

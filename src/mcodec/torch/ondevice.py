@@ -103,7 +103,7 @@ def decode_into(
     )
     ahead = [extent for place in wanted for extent in reader.extents(*place)] if not kept else []
     last: _Last = {}
-    with torch.no_grad(), reader.ahead(ahead):
+    with torch.inference_mode(), reader.ahead(ahead):
         for name, tensor in sorted(pairs, key=lambda pair: task.place(pair[0])):
             try:
                 _decode(task, name, tensor, blocks, last)

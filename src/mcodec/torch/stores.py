@@ -155,7 +155,7 @@ class Weights:
         import torch
 
         def write() -> None:
-            with torch.no_grad():
+            with torch.inference_mode():  # which may write to tensors of any mode
                 for name, tensor in pairs:
                     tensor.copy_(self._made[task.place(name)])
 

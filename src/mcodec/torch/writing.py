@@ -42,7 +42,7 @@ class Plan:
         """Copy what could not be written straight."""
         import torch
 
-        with torch.no_grad():
+        with torch.inference_mode():  # which may write to tensors of any mode
             for to, made in self.copies:
                 to.copy_(made)
 
