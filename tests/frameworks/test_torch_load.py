@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +37,21 @@ def every_dtype() -> Arrays:
 
 def test_it_is_an_attribute_of_the_package() -> None:
     assert mcodec.torch.load_file is not None
+
+
+def test_without_pytorch() -> None:
+    code = """
+import sys
+sys.modules["torch"] = None
+import mcodec
+try:
+    mcodec.torch
+except mcodec.errors.MissingDependencyError as error:
+    assert isinstance(error, ImportError)
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "mcodec.torch needs PyTorch: pip install mcodec[torch]\n"
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
