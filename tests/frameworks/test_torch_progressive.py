@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -272,6 +273,43 @@ def test_load_file_of_a_part(whole: Path, tmp_path: Path) -> None:
         mcodec.torch.load_file(path, "A")
     found = mcodec.torch.load_file(path, "A", partial=True)
     assert {torch_models.key(k): torch_models.raw(v) for k, v in found.items()} == fresh(path, "A")
+
+
+@pytest.mark.parametrize("resident", KINDS)
+def test_while_threads_use_it(whole: Path, tmp_path: Path, resident: str) -> None:
+    data, ends, path = whole.read_bytes(), starts(whole), tmp_path / "cut.mc"
+    valid: list[dict[str, bytes]] = []
+    for end in ends[2:]:
+        path.write_bytes(data[:end])
+        valid += [fresh(path, name) for name in "AB"]
+    path.write_bytes(data[: ends[2]])
+    errors: list[BaseException] = []
+    stop = threading.Event()
+    with switcher(path, resident) as tasks:
+
+        def work(names: str) -> None:
+            try:
+                while not stop.is_set():
+                    for name in names:
+                        with tasks.use(name) as model:
+                            assert torch_models.bits(model) in valid
+            except BaseException as error:
+                errors.append(error)
+
+        threads = [
+            threading.Thread(target=work, args=(names,), daemon=True) for names in ("AB", "B")
+        ]
+        for thread in threads:
+            thread.start()
+        for end in ends[3:]:
+            grow(path, data, end)
+            assert tasks.refine()
+        stop.set()
+        for thread in threads:
+            thread.join(60)
+        assert not any(thread.is_alive() for thread in threads)
+        assert not errors
+        assert tasks.levels is None
 
 
 @pytest.mark.parametrize("resident", KINDS)

@@ -187,3 +187,17 @@ def test_streams_of_some_levels(tmp_path: Path) -> None:
                 ]
                 assert inside == [row in kept for row in rows]
         assert all(stream is not None for stream in streams)
+
+
+def test_what_a_task_has_read_is_refined_too(tmp_path: Path) -> None:
+    whole, path = tmp_path / "whole.mc", tmp_path / "cut.mc"
+    mcodec.pack(family(), whole, layout="progressive", jobs=1)
+    data = whole.read_bytes()
+    path.write_bytes(data[: cut_at(whole, 3)])
+    with mcodec.open(path, partial=True) as file, mcodec.open(whole) as other:
+        task = file.task("A")
+        before = dict(task)
+        path.write_bytes(data)
+        assert file.refine()
+        cases.assert_same_model(dict(task), dict(other.task("A")))
+        assert not cases.same_bits(before["head/kernel"], task["head/kernel"])
