@@ -17,6 +17,7 @@ from mcodec.limits import MIB
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
+    from typing import Self
 
     from mcodec.codec.base import View
     from mcodec.container.reader import ContainerReader
@@ -47,33 +48,43 @@ def ahead(
     return reader.ahead([extent for place in every for extent in reader.extents(*place)])
 
 
-def announced(
-    reader: ContainerReader, items: Iterable[T], extents: Callable[[T], Extents]
-) -> Iterator[T]:
-    """Yield pieces of work, what they read told before.
+class Telling:
+    """Tells window by window what work will read; a context manager, around all of the work."""
 
-    Parameters
-    ----------
-    reader
-    items
-        In the order of reading; they may still be in work while later ones are taken.
-    extents
-        Gives what one of them reads, twice what it reads twice. Asked only of a file far away.
-    """
-    if not reader.remote:
-        yield from items
-        return
-    plans: deque[AbstractContextManager[None]] = deque()
-    try:
+    def __init__(self, reader: ContainerReader) -> None:
+        self._reader = reader
+        self._plans: deque[AbstractContextManager[None]] = deque()
+
+    def of(self, items: Iterable[T], extents: Callable[[T], Extents]) -> Iterator[T]:
+        """Yield pieces of work, each after what it reads was told.
+
+        Parameters
+        ----------
+        items
+            In the order of reading; some may still be in work while later ones are taken.
+        extents
+            Gives what one of them reads, twice what it reads twice. Not asked of local files.
+        """
+        if not self._reader.remote:
+            yield from items
+            return
         for window, ranges in _windows(items, extents):
-            plans.append(reader.ahead(ranges))
-            plans[-1].__enter__()
-            if len(plans) > 2:  # what is still in work is of the window before this
-                plans.popleft().__exit__(None, None, None)
+            plan = self._reader.ahead(ranges)
+            plan.__enter__()
+            self._plans.append(plan)
+            if len(self._plans) > 2:  # what is still in work is of the window before this
+                self._forget()
             yield from window
-    finally:
-        for plan in plans:
-            plan.__exit__(None, None, None)
+
+    def _forget(self) -> None:
+        self._plans.popleft().__exit__(None, None, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._plans:
+            self._forget()
 
 
 def _windows(

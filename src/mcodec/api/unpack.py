@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcodec import outputs
 from mcodec.api import target
+from mcodec.api.ahead import Telling, blocks, decoded
 from mcodec.api.copying import check_ties, copy, digest
 from mcodec.api.decode import RunDecoder
 from mcodec.api.handle import open as open_file
@@ -116,9 +117,10 @@ def unpack(
                 total = sum(spec.nbytes for spec in source.tensors)
                 done = 0
                 copier = _Copier(file, entry, source.tensors, view, made.sink)
-                for count in map_ordered(executor, copier.copy, copier.work()):
-                    done += count
-                    progress(done, total)
+                with Telling(file.reader) as telling:
+                    for count in map_ordered(executor, copier.copy, copier.work(telling)):
+                        done += count
+                        progress(done, total)
             made.sink.close()
             size = outputs.size_of(made.path)
     exact = view.canonical and all(
@@ -172,12 +174,15 @@ class _Copier:
             members = self._places.setdefault(tensor.run, {})
             members.setdefault(tensor.member, []).append(index)
 
-    def work(self) -> Iterator[tuple[RunDecoder, dict[int, list[int]], int]]:
+    def work(self, telling: Telling) -> Iterator[tuple[RunDecoder, dict[int, list[int]], int]]:
         """Yield every block that holds elements of the task."""
-        for run, members in self._places.items():
-            decoder = RunDecoder(self._file.reader, run, self._view)
-            for block in range(decoder.spec.blocks):
-                yield decoder, members, block
+        reader, view = self._file.reader, self._view
+        places = blocks(reader, self._places)
+        for run, block in telling.of(places, lambda place: decoded(reader, place, view)):
+            if block < 0:
+                decoder = RunDecoder(reader, run, view)
+            else:
+                yield decoder, self._places[run], block
 
     def copy(self, item: tuple[RunDecoder, dict[int, list[int]], int]) -> int:
         """Decode one block and write its tensors' parts; return the bytes written."""

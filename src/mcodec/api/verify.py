@@ -10,6 +10,7 @@ from blake3 import blake3
 
 from mcodec.api import sources as inputs
 from mcodec.api.against import Difference, compare
+from mcodec.api.ahead import Telling, blocks, decoded
 from mcodec.api.decode import RunDecoder
 from mcodec.api.handle import open as open_file
 from mcodec.api.listing import needed_runs
@@ -20,9 +21,10 @@ from mcodec.types import itemsize
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mcodec.api.handle import File
+    from mcodec.container.reader import ContainerReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,22 +86,19 @@ def verify(
         reader = file.reader
         compared = _tasks_against(file, against, task)
         runs = _runs_of(file, task)
-        if task is None:
-            reader.check_padding()
+        padding = _Padding(reader) if task is None else None
         total = sum(reader.runs[run].nbytes for run in runs)
         done = chunks = 0
-        for run in runs:
-            spec = reader.runs[run]
-            check = _DeepCheck(file, run) if deep else _Check(file, run)
-            for block, result in enumerate(
-                map_ordered(executor, check.block, range(-1, spec.blocks)), -1
-            ):
-                check.take(result)
-                chunks += len(reader.rows(run, block))
-                start, stop = spec.span(block)
-                done += (stop - start) * itemsize(spec.dtype)
-                progress(done, total)
-            check.finish()
+        telling = stack.enter_context(Telling(reader))
+        work = _work(file, telling, runs, padding, deep=deep)
+        for check, block, result in map_ordered(executor, _step, work):
+            check.take(result)
+            chunks += len(reader.rows(check.run, block))
+            start, stop = check.spec.span(block)
+            done += (stop - start) * itemsize(check.spec.dtype)
+            progress(done, total)
+            if block == check.spec.blocks - 1:
+                check.finish()
         differences: list[Difference] = []
         models = inputs.open_sources(stack, compared, key, sandbox)
         for name, model in zip(compared, models, strict=True):
@@ -124,16 +123,81 @@ def _runs_of(file: File, task: str | None) -> list[int]:
     return sorted(needed_runs(file.reader, entry) | skeleton)
 
 
+def _work(
+    file: File, telling: Telling, runs: Sequence[int], padding: _Padding | None, *, deep: bool
+) -> Iterator[tuple[_Check, int]]:
+    """Yield each block of runs with what checks it; what they read is told before."""
+    reader = file.reader
+
+    def extents(place: tuple[int, int]) -> list[tuple[int, int]]:
+        found = decoded(reader, place) if deep else reader.extents(*place)
+        return found if padding is None else [*found, *padding.behind(*place)]
+
+    for run, block in telling.of(blocks(reader, runs), extents):
+        if block < 0:
+            check = _DeepCheck(file, run, padding) if deep else _Check(file, run, padding)
+        yield check, block
+
+
+def _step(item: tuple[_Check, int]) -> tuple[_Check, int, Any]:
+    check, block = item
+    return check, block, check.block(block)
+
+
+class _Padding:
+    """The bytes that no row claims, which are zero.
+
+    Of a file of this machine they are looked at now. Of one that is far away those behind a chunk
+    are looked at with the chunk's block, with which they come.
+    """
+
+    def __init__(self, reader: ContainerReader) -> None:
+        self._reader = reader
+        self._behind: dict[int, tuple[int, int]] = {}
+        if not reader.remote:
+            reader.check_padding()
+            return
+        ends = {
+            row.offset + row.stored
+            for place in blocks(reader, range(len(reader.runs)))
+            for row in reader.rows(*place)
+            if row.stored
+        }
+        first = []
+        for start, stop in reader.gaps():
+            if start in ends:
+                self._behind[start] = start, stop
+            else:
+                first.append((start, stop))
+        with reader.ahead(first):
+            reader.check_padding(first)
+
+    def behind(self, run: int, block: int) -> list[tuple[int, int]]:
+        """Return the gaps (start, stop) behind the chunks of a block that are left to look at."""
+        ends = [row.offset + row.stored for row in self._reader.rows(run, block) if row.stored]
+        return [self._behind[end] for end in ends if end in self._behind]
+
+    def check(self, run: int, block: int) -> None:
+        """Look at the gaps behind a block's chunks."""
+        if self._behind:
+            self._reader.check_padding(self.behind(run, block))
+
+
 class _Check:
     """Reads the chunks of one run, which checks their hashes and frames."""
 
-    def __init__(self, file: File, run: int) -> None:
+    def __init__(self, file: File, run: int, padding: _Padding | None) -> None:
+        self.run = run
+        self.spec = file.reader.runs[run]
         self._reader = file.reader
-        self._run = run
+        self._padding = padding
 
     def block(self, block: int) -> Any:
-        """Read a block, or the head."""
-        self._reader.read_streams(self._run, block)
+        """Read a block, or the head, and what lies behind its chunks."""
+        found = self._read(block)
+        if self._padding is not None:
+            self._padding.check(self.run, block)
+        return found
 
     def take(self, values: Any) -> None:
         """Take a block's result, in order."""
@@ -141,16 +205,19 @@ class _Check:
     def finish(self) -> None:
         """Say what the run as a whole shows."""
 
+    def _read(self, block: int) -> Any:
+        self._reader.read_streams(self.run, block)
+
 
 class _DeepCheck(_Check):
     """Decodes one run in order, and compares its digest."""
 
-    def __init__(self, file: File, run: int) -> None:
-        super().__init__(file, run)
+    def __init__(self, file: File, run: int, padding: _Padding | None) -> None:
+        super().__init__(file, run, padding)
         self._decoder = RunDecoder(file.reader, run)
         self._digest = blake3()
 
-    def block(self, block: int) -> Any:
+    def _read(self, block: int) -> Any:
         """Decode a block; the head has been read already."""
         if block < 0:
             return None
@@ -169,11 +236,11 @@ class _DeepCheck(_Check):
 
     def finish(self) -> None:
         """Compare the digest."""
-        if self._digest.hexdigest() != self._reader.manifest.runs[self._run].digest:
+        if self._digest.hexdigest() != self._reader.manifest.runs[self.run].digest:
             raise self._mismatch("what it decodes to does not match its digest")
 
     def _mismatch(self, message: str) -> FormatError:
-        where = f"{self._reader.name}: run {self._run}"
+        where = f"{self._reader.name}: run {self.run}"
         return FormatError(message, code="digest_mismatch", where=where)
 
 

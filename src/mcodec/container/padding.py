@@ -9,20 +9,14 @@ from mcodec.errors import FormatError
 from mcodec.limits import MIB
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from mcodec.container.rows import Row
     from mcodec.storage import ByteSource
 
 
-def check(source: ByteSource, header: headers.Header, rows: Iterable[Row]) -> None:
-    """Read all that is not header, front or chunk.
-
-    Raises
-    ------
-    FormatError
-        ``padding_nonzero``.
-    """
+def gaps(header: headers.Header, rows: Iterable[Row]) -> Iterator[tuple[int, int]]:
+    """Yield all (start, stop) that is not header, front or chunk, in order."""
     taken = [
         (0, headers.SIZE),
         (header.front_offset, header.front_offset + header.front_length),
@@ -31,9 +25,22 @@ def check(source: ByteSource, header: headers.Header, rows: Iterable[Row]) -> No
     taken += [(row.offset, row.offset + row.stored) for row in rows if row.stored]
     end = 0
     for start, stop in sorted(taken):
-        for at in range(end, start, MIB):
-            data = bytes(source.read_at(at, min(MIB, start - at)))
-            if data.count(0) != len(data):
-                message = f"padding between {end} and {start} is not zero"
-                raise FormatError(message, code="padding_nonzero", where=source.name)
+        if end < start:
+            yield end, start
         end = stop
+
+
+def check(source: ByteSource, ranges: Iterable[tuple[int, int]]) -> None:
+    """Read ranges of a file that have to be zero.
+
+    Raises
+    ------
+    FormatError
+        ``padding_nonzero``.
+    """
+    for start, stop in ranges:
+        for at in range(start, stop, MIB):
+            data = bytes(source.read_at(at, min(MIB, stop - at)))
+            if data.count(0) != len(data):
+                message = f"padding between {start} and {stop} is not zero"
+                raise FormatError(message, code="padding_nonzero", where=source.name)

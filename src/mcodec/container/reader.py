@@ -20,7 +20,7 @@ from mcodec.limits import decoded_budget
 from mcodec.types import FILL, RAW, ZSTD, CodecLike, CodedStream, Fill, RunSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from mcodec.container.manifest import Manifest, ParseCodec
@@ -261,10 +261,14 @@ class ContainerReader:
         self.levels = there
         return there != before
 
-    def check_padding(self) -> None:
-        """Check that all bytes that no row claims are zero."""
+    def gaps(self) -> Iterator[tuple[int, int]]:
+        """Yield the (start, stop) of all bytes that no row claims, in order."""
         rows = (self._rows.get(index) for index in range(self.header.row_count))
-        padding.check(self._source, self.header, rows)
+        return padding.gaps(self.header, rows)
+
+    def check_padding(self, gaps: Iterable[tuple[int, int]] | None = None) -> None:
+        """Check that all bytes that no row claims are zero, or those of some gaps."""
+        padding.check(self._source, self.gaps() if gaps is None else gaps)
 
     def close(self) -> None:
         """Release the file."""
