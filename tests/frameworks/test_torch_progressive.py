@@ -4,41 +4,23 @@ from __future__ import annotations
 
 import threading
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
 import mcodec
 from mcodec.errors import FormatError, InputOutputError, McodecError
-from support import cases, torch_models
+from support import torch_models
+from support.growing import fresh, grow, model, starts, switcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
 
 KINDS = ("file", "planes", "weights")
-
-
-def model(seed: int) -> dict[str, NDArray[Any]]:
-    """Return a network with NaN, integers, nothing at all, and a head of its own shape."""
-    arrays = {
-        "kernel": cases.weights("float32", (140, 130), seed),
-        "small": cases.weights("float32", (5, 7), seed + 1),
-        "half": cases.weights("float16", (9, 9), seed + 2),
-        "bias": cases.weights("float32", (130,), seed + 3),
-        "head": cases.weights("float32", (3 + seed, 4), seed + 4),
-        "same": cases.weights("bfloat16", (130, 130), 5),
-        "steps": np.arange(4) + seed,
-        "nothing": np.zeros((0, 2), np.float32),
-    }
-    arrays["bias"][:2] = np.nan, -np.inf
-    return arrays
 
 
 @pytest.fixture(params=[{"bits": [12, 5]}, {}], ids=["fused", "lossless"])
@@ -47,39 +29,6 @@ def whole(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     models = {"A": model(1), "B": model(2)}
     mcodec.pack(models, path, layout="progressive", jobs=1, **request.param)
     return path
-
-
-def starts(path: Path) -> list[int]:
-    """Return where each level begins, and the file's end."""
-    found: dict[int, int] = {}
-    with mcodec.open(path) as file:
-        reader = file.reader
-        for run, spec in enumerate(reader.runs):
-            for block in range(-1, spec.blocks):
-                for row in reader.rows(run, block):
-                    level = reader.specs(run, block, row.mode)[row.first].level
-                    if row.stored:
-                        found[level] = min(found.get(level, row.offset), row.offset)
-    return [found[level] for level in sorted(found)] + [path.stat().st_size]
-
-
-def grow(path: Path, data: bytes, to: int) -> None:
-    """Append what a file of these bytes lacks up to a size."""
-    with path.open("ab") as file:
-        file.write(data[file.tell() : to])
-
-
-def fresh(path: Path, task: str) -> dict[str, bytes]:
-    """Return the bits of a task as a new reader has them."""
-    with mcodec.open(path, partial=True) as file:
-        return torch_models.bits_of(file.task(task).load())
-
-
-def switcher(path: Path, resident: str, **options: Any) -> Any:
-    module = torch_models.holder(model(1), zero=True)
-    return mcodec.torch.TaskSwitcher(
-        module, path, resident=resident, partial=True, rename=torch_models.key, **options
-    )
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -140,121 +89,6 @@ def test_models_of_another_dtype(whole: Path, tmp_path: Path, resident: str) -> 
         wanted = torch_models.holder(model(2)).double()
         mcodec.torch.load_model(wanted, whole, "B", rename=torch_models.key)
         assert torch_models.bits(tasks.model) == torch_models.bits(wanted)
-
-
-def refused(function: Callable[[], object]) -> str | None:
-    """Return the code of the error that a function raises; None if it does not."""
-    try:
-        function()
-    except FormatError as error:
-        return error.code
-    return None
-
-
-@pytest.mark.parametrize("resident", KINDS)
-def test_damage_in_what_is_new(whole: Path, tmp_path: Path, resident: str) -> None:
-    data, ends, path = whole.read_bytes(), starts(whole), tmp_path / "cut.mc"
-    path.write_bytes(data[: ends[3]])
-    rng = np.random.default_rng(1)
-    with mcodec.open(whole) as file:
-        reader = file.reader
-        rows = [
-            row
-            for run, spec in enumerate(reader.runs)
-            for block in range(spec.blocks)
-            for row in reader.rows(run, block)
-            if row.offset >= ends[3] and row.stored
-        ]
-    with switcher(path, resident) as tasks:
-        tasks.switch("B")
-        old = {name: fresh(path, name) for name in "AB"}
-        for row in rng.permutation(np.array(rows, object))[:12]:
-            bad, at = bytearray(data), row[0] + row[1] // 2
-            bad[at] ^= 4
-            grow(path, bytes(bad), len(data))
-            before = tasks.levels
-            if refused(tasks.refine) is None:  # what B does not need is not looked at
-                assert resident == "file"
-                assert torch_models.bits(tasks.model) == fresh(whole, "B")
-                break
-            assert tasks.levels == before
-            assert torch_models.bits(tasks.model) == old["B"]
-            for name in "AB":
-                tasks.switch(name)
-                assert torch_models.bits(tasks.model) == old[name]
-            with path.open("r+b") as file:
-                file.truncate(ends[3])
-        with path.open("r+b") as file:  # what was damaged is sent again
-            file.write(data)
-        assert tasks.refine() or tasks.levels is None
-        for name in "AB":
-            tasks.switch(name)
-            assert torch_models.bits(tasks.model) == fresh(whole, name)
-
-
-@pytest.mark.parametrize("resident", KINDS)
-def test_files_that_shrink_or_grow_too_much(whole: Path, tmp_path: Path, resident: str) -> None:
-    data, ends, path = whole.read_bytes(), starts(whole), tmp_path / "cut.mc"
-    path.write_bytes(data[: ends[4]])
-    with switcher(path, resident) as tasks:
-        tasks.switch("A")
-        old = torch_models.bits(tasks.model)
-        for size, code in ((ends[2], "file_truncated"), (10, "file_truncated")):
-            path.write_bytes(data[:size])
-            with pytest.raises(FormatError) as caught:
-                tasks.refine()
-            assert caught.value.code == code
-            assert torch_models.bits(tasks.model) == old
-        path.write_bytes(data + b"\0")
-        with pytest.raises(FormatError) as caught:
-            tasks.refine()
-        assert caught.value.code == "trailing_data"
-        path.write_bytes(data)
-        assert tasks.refine()
-        assert torch_models.bits(tasks.model) == fresh(whole, "A")
-
-
-def test_only_new_planes_are_read(whole: Path, tmp_path: Path) -> None:
-    # The old part of the file may be gone: planes that are kept are not read again.
-    data, ends, path = whole.read_bytes(), starts(whole), tmp_path / "cut.mc"
-    path.write_bytes(data[: ends[4]])
-    with mcodec.open(whole) as file:
-        reader = file.reader
-        rows = [
-            row
-            for run, spec in enumerate(reader.runs)
-            for block in range(spec.blocks)
-            for row in reader.rows(run, block)
-            if row.stored and ends[1] <= row.offset < ends[4]
-        ]
-    with switcher(path, "planes") as tasks:
-        tasks.switch("A")
-        holes = bytearray(data)
-        for row in rows:
-            holes[row.offset : row.offset + row.stored] = bytes(row.stored)
-        path.write_bytes(holes)
-        assert tasks.refine()
-        for name in "AB":
-            tasks.switch(name)
-            assert torch_models.bits(tasks.model) == fresh(whole, name)
-
-
-@pytest.mark.parametrize("resident", KINDS)
-def test_cut_off_at_any_byte(whole: Path, tmp_path: Path, resident: str) -> None:
-    data, ends, path = whole.read_bytes(), starts(whole), tmp_path / "cut.mc"
-    rng = np.random.default_rng(2)
-    for size in rng.integers(0, len(data), 15).tolist():
-        path.write_bytes(data[:size])
-        if size < ends[1]:
-            with pytest.raises(FormatError):
-                switcher(path, resident)
-            continue
-        with switcher(path, resident) as tasks:
-            tasks.switch("B")
-            assert torch_models.bits(tasks.model) == fresh(path, "B")
-            grow(path, data, len(data))
-            assert tasks.refine()
-            assert torch_models.bits(tasks.model) == fresh(whole, "B")
 
 
 def test_whole_files_have_nothing_to_refine(whole: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mcodec.types import numpy_dtype
+from support import cases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,3 +80,22 @@ def digest(module: Any) -> str:
     for part in bits(module).values():
         whole.update(part)
     return whole.hexdigest()
+
+
+def family(dtype: str = "float32") -> dict[str, dict[str, NDArray[Any]]]:
+    """Return three networks: B shares a layer and fine-tunes and masks others, C is far away."""
+    one = cases.network(1, dtype)
+    tuned, far = cases.network(2, dtype), cases.network(3, dtype)
+    tuned["body/kernel"] = one["body/kernel"]
+    rng = np.random.default_rng(4)
+    near = one["tall/kernel"].astype(np.float64) * (1 + 1e-3 * rng.normal(size=(129, 131)))
+    tuned["tall/kernel"] = near.astype(one["tall/kernel"].dtype)
+    kept = rng.random(one["stem/kernel"].shape) < 0.5
+    tuned["stem/kernel"] = np.where(kept, one["stem/kernel"], np.zeros((), kept.dtype)).astype(
+        one["stem/kernel"].dtype
+    )
+    far["tall/kernel"] = np.where(
+        rng.random((129, 131)) < 0.1, far["tall/kernel"], np.zeros_like(far["tall/kernel"])
+    )
+    far["body/bias"][:3] = np.nan, -np.inf, -0.0
+    return {"A": one, "B": tuned, "C": far}
