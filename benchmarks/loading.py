@@ -77,13 +77,15 @@ def pair(arrays: Mapping[str, NDArray[Any]]) -> dict[str, dict[str, NDArray[Any]
 def alternate(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Return the median seconds of each way; every second round goes backwards."""
     taken: dict[str, list[float]] = {name: [] for name in ways}
+    gc.collect()
+    gc.disable()  # whose turn it is to collect is chance
     for turn in range(rounds + 1):
         for name in list(ways) if turn % 2 else reversed(list(ways)):
-            gc.collect()
             start = time.perf_counter()
             ways[name]()
             if turn:  # the first round warms up
                 taken[name].append(time.perf_counter() - start)
+    gc.enable()
     return {name: statistics.median(found) for name, found in taken.items()}
 
 

@@ -7,8 +7,7 @@ arrays where a block lies in one of them.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mcodec.api.batches import named, work
 from mcodec.api.decode import RunDecoder, reads
@@ -31,8 +30,7 @@ if TYPE_CHECKING:
     from mcodec.types import RunSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """A stored array that is wanted, and where.
 
     Attributes
@@ -51,8 +49,7 @@ class Target:
     out: NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """One block, and its parts that are wanted: where in the block, and the array to write to.
 
     `name` is that of a tensor in it, and `cost` about the bytes of its streams.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.errors import CodecConfigError
@@ -85,14 +86,21 @@ class Scope:
 
     def layout(self, shape: Sequence[int], first: int) -> Scopes:
         """Return how kernels find the scope of an element, the array's element `first` on."""
+        if self.kind == "tensor":
+            return _one_scope()
         from mcodec.codec.kernels import Scopes
 
         if self.kind == "axis":
             axis = self.argument % len(shape)
             return Scopes(math.prod(shape[axis + 1 :]), shape[axis], first)
-        if self.kind == "block":
-            return Scopes(self.argument, _WHOLE, first)
-        return Scopes(_WHOLE, 1, 0)
+        return Scopes(self.argument, _WHOLE, first)
+
+
+@cache
+def _one_scope() -> Scopes:
+    from mcodec.codec.kernels import Scopes
+
+    return Scopes(_WHOLE, 1, 0)
 
 
 TENSOR: Final = Scope("tensor")

@@ -90,7 +90,6 @@ def slots_of(model: torch.nn.Module) -> dict[str, Slot]:
     import torch
 
     modules = dict(model.named_modules(remove_duplicate=False))
-    memory = {_memory(tensor) for tensor in (*model.parameters(), *model.buffers())}
     slots = {}
     for key, value in model.state_dict(keep_vars=True).items():
         if not isinstance(value, torch.Tensor) or key.rpartition(".")[2] == EXTRA_STATE:
@@ -101,11 +100,17 @@ def slots_of(model: torch.nn.Module) -> dict[str, Slot]:
         module = modules.get(path)
         if module is not None and name not in module._parameters and name not in module._buffers:
             module = None
-        if module is None and value.numel() and _memory(value) not in memory:
+        if module is None and value.numel() and not _has(model, value):
             message = f"{key!r} of the model is made for its state_dict alone: load_state_dict"
             raise UsageError(f"{message}(mcodec.torch.load_file(…)) knows what to do with it")
         slots[key] = Slot(key, value, module, name)
     return slots
+
+
+def _has(model: torch.nn.Module, tensor: torch.Tensor) -> bool:
+    """Tell whether a tensor shares the memory of one of a module's own."""
+    own = (*model.parameters(), *model.buffers())
+    return _memory(tensor) in {_memory(other) for other in own}
 
 
 def _memory(tensor: torch.Tensor) -> int:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+import torch
+
 from mcodec.errors import UsageError
 from mcodec.types import EXTENSION_DTYPES, ITEMSIZE, itemsize, numpy_dtype
 
 if TYPE_CHECKING:
-    import torch
     from numpy.typing import NDArray
 
     from mcodec.types import TensorSpec
@@ -25,8 +26,6 @@ def torch_dtype(spec: TensorSpec) -> torch.dtype:
     UsageError
         It has none.
     """
-    import torch
-
     found = getattr(torch, spec.dtype, None) if spec.dtype in ITEMSIZE else None
     if not isinstance(found, torch.dtype):
         raise UsageError(f"tensor {spec.name!r}: PyTorch has no dtype {spec.dtype}")
@@ -41,8 +40,6 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 def empty(spec: TensorSpec, device: torch.device | str = "cpu") -> torch.Tensor:
     """Return a tensor for a stored one, its values undefined."""
-    import torch
-
     return torch.empty(spec.shape, dtype=torch_dtype(spec), device=device)
 
 
@@ -51,19 +48,16 @@ def flat(tensor: torch.Tensor, dtype: str) -> NDArray[Any] | None:
 
     None where it is of another dtype, on a device, or not contiguous: decoders cannot write there.
     """
-    import torch
-
     if dtype_name(tensor.dtype) != dtype or tensor.device.type != "cpu":
         return None
-    if tensor.layout != torch.strided or tensor.is_quantized or not tensor.is_contiguous():
-        return None
-    if tensor.is_neg() or tensor.is_conj():
-        return None
-    plain = tensor.detach()
-    array: NDArray[Any]
     if dtype in EXTENSION_DTYPES:  # which NumPy has from elsewhere
-        integers = getattr(torch, _INTEGERS[itemsize(dtype)])
-        array = plain.reshape(-1).view(integers).numpy().view(numpy_dtype(dtype))
-    else:
-        array = plain.numpy().reshape(-1)
-    return array
+        if tensor.layout != torch.strided or not tensor.is_contiguous():
+            return None
+        line = tensor.detach().reshape(-1).view(getattr(torch, _INTEGERS[itemsize(dtype)]))
+        found: NDArray[Any] = line.numpy().view(numpy_dtype(dtype))
+        return found
+    try:
+        array: NDArray[Any] = tensor.detach().numpy()
+    except (TypeError, RuntimeError):  # sparse, quantized, or with a conjugate or negative bit
+        return None
+    return array.reshape(-1) if array.flags.c_contiguous else None

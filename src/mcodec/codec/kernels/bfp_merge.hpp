@@ -78,7 +78,7 @@ static void scale_doubles(const uint32_t* tile, bool step, const double* first,
 
 template <Dtype D>
 struct MergeIntegers {
-    static constexpr bool kStream = false;
+    static constexpr bool kStream = true;
     const uint8_t* planes[32] = {};
     int groups;
     bool mid;
