@@ -22,6 +22,8 @@ import h5py
 import numpy as np
 from safetensors.numpy import save_file
 
+import mcodec
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -66,6 +68,7 @@ def write_models(folder: Path) -> None:
     (folder / "score.py").write_text(_SCORE)
     (folder / "notes.txt").write_text("not a model\n")
     (folder / "cut.safetensors").write_bytes((folder / "flat.safetensors").read_bytes()[:-5])
+    _write_download(folder)
     plan = '[[tensor]]\nmatch = "*:embed.weight"\ncodec = "bfp(bits=6,scope=axis:0)"\n'
     (folder / "plan.toml").write_text(plan)
 
@@ -83,6 +86,15 @@ def _write_family(folder: Path) -> None:
     save_file(base, folder / "base.safetensors")
     save_file(base | {"block.weight": moved}, folder / "tuned.safetensors")
     save_file(base | {"block.weight": masked}, folder / "masked.safetensors")
+
+
+def _write_download(folder: Path) -> None:
+    """Write the first 60 % of a progressive file, and of one of another layout."""
+    sources = [folder / "a.h5", folder / "b.h5"]
+    for layout, name in (("progressive", "download.part"), ("task", "task.part")):
+        mcodec.pack(sources, folder / name, bits=[12, 11], layout=layout)
+        data = (folder / name).read_bytes()
+        (folder / name).write_bytes(data[: len(data) * 6 // 10])
 
 
 def replay(text: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mcodec import outputs
-from mcodec.api import target
+from mcodec.api import precision, target
 from mcodec.api.ahead import Telling, blocks, decoded
 from mcodec.api.copying import check_ties, copy, digest
 from mcodec.api.decode import RunDecoder
@@ -35,7 +35,11 @@ LONGEST_NAME = 255  # bytes that file systems allow
 
 @dataclass(frozen=True, slots=True)
 class UnpackReport:
-    """What `unpack` did; ``notes`` has one line for each thing that the format cannot hold."""
+    """What `unpack` did; ``notes`` has one line for each thing that the format cannot hold.
+
+    Of a file that is cut off, ``levels`` are the planes of the task's weights that are there and in
+    all, and ``cut_off`` says so in words; what is written is derived then, not ``exact``.
+    """
 
     path: str
     task: str
@@ -45,6 +49,8 @@ class UnpackReport:
     exact: bool
     notes: tuple[str, ...] = ()
     integers: int = 0  # tensors that are written as integers and scales
+    levels: tuple[int, int] | None = None
+    cut_off: str = ""
 
 
 def unpack(
@@ -57,6 +63,7 @@ def unpack(
     midpoint: bool | None = None,
     dither: bool = False,
     integers: bool = False,
+    partial: bool = False,
     jobs: int | None = None,
     max_decoded: int | None = None,
     progress: Progress = no_progress,
@@ -81,6 +88,9 @@ def unpack(
     integers
         Write a tensor NAME that is stored as integers (codec int8) as int8 NAME and float32
         NAME.scale, as `Task.get_quantized` gives them; nothing but arrays is written then.
+    partial
+        Take a progressive file that is cut off, with the planes that are there, or with `planes` of
+        them if that is fewer.
     jobs
         Threads; default: the usable cores.
     max_decoded
@@ -103,7 +113,9 @@ def unpack(
     if out is not None:
         outputs.check_name(out, [path])
     with ExitStack() as stack:
-        file = stack.enter_context(open_file(path, jobs=1, max_decoded=max_decoded))
+        file = stack.enter_context(
+            open_file(path, jobs=1, partial=partial, max_decoded=max_decoded)
+        )
         entry = file.entry(task)
         handle = file.task(entry.name, planes=planes, midpoint=midpoint, dither=dither)
         source = IntegerSource(file.reader, handle) if integers else TaskSource(handle)
@@ -123,18 +135,19 @@ def unpack(
                         progress(done, total)
             made.sink.close()
             size = outputs.size_of(made.path)
-    exact = view.canonical and all(
-        file.reader.manifest.runs[tensor.run].source is None for tensor in entry.tensors
-    )
+    reader, runs = file.reader, precision.runs_of([entry])
+    whole = view.canonical and reader.levels is None
     return UnpackReport(
         plan.out,
         entry.name,
         plan.format,
         len(source.tensors),
         size,
-        exact,
+        whole and all(reader.manifest.runs[run].source is None for run in runs),
         tuple(made.notes),
         source.count if isinstance(source, IntegerSource) else 0,
+        precision.planes_of_weights(reader, runs),
+        precision.words(reader, runs),
     )
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "counted",
     "elide",
     "emit_json",
+    "planes",
     "printable",
     "progress_bar",
     "size",
@@ -43,19 +44,28 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -
     return "\n".join(lines)
 
 
-def task_table(rows: Sequence[TaskRow]) -> str:
+def planes(there: tuple[int, int] | None) -> str:
+    """Write the planes of what is cut off: 6 of 12; all, also where there are none to be cut."""
+    return "all" if there is None or there[0] == there[1] else f"{there[0]} of {there[1]}"
+
+
+def task_table(
+    rows: Sequence[TaskRow], levels: Sequence[tuple[int, int] | None] | None = None
+) -> str:
     """Say what each task is and takes, and what was said of it with ``--meta``.
 
     Where tasks need each other's bytes, it says how many: what another task needs too, what is told
-    from such, and what is a task's own.
+    from such, and what is a task's own. `levels` are the planes of each, if the file is cut off.
     """
     keys = list(dict.fromkeys(key for row in rows for key in row.meta))
     family = any(row.shared_bytes or row.delta_bytes for row in rows)
     parts = ["shared", "delta", "own"] if family else []
+    parts += ["planes"] if levels else []
     header = ["task", "tensors", "weights", "arrays", "stored", "bits/weight", *parts, *keys]
     cells = []
-    for row in rows:
+    for index, row in enumerate(rows):
         sizes = [row.shared_bytes, row.delta_bytes, row.own_bytes] if family else []
+        there = [planes(levels[index])] if levels else []
         cells.append(
             [
                 row.name,
@@ -65,6 +75,7 @@ def task_table(rows: Sequence[TaskRow]) -> str:
                 size(row.stored_bytes),
                 f"{row.bits_per_weight:.2f}",
                 *map(size, sizes),
+                *there,
                 *(row.meta.get(key, "-") for key in keys),
             ]
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from mcodec.cli import options, render
+from mcodec.cli.partial import hint, partial_option
 
 
 @click.command("unpack")
@@ -28,6 +29,7 @@ from mcodec.cli import options, render
 @click.option(
     "--integers", is_flag=True, help="Write int8 NAME and float32 NAME.scale where there are some."
 )
+@partial_option
 @options.max_decoded_option
 @options.jobs_option
 @options.json_option
@@ -41,6 +43,7 @@ def command(
     midpoint: bool | None,
     dither: bool,
     integers: bool,
+    partial: bool,
     max_decoded: int | None,
     jobs: int | None,
     as_json: bool,
@@ -53,9 +56,13 @@ def command(
     """
     from mcodec.api.unpack import unpack
 
-    with render.progress_bar("unpacking", shown=not (quiet or as_json)) as progress:
+    path = options.find_file(file)
+    with (
+        hint(path, partial=partial, max_decoded=max_decoded),
+        render.progress_bar("unpacking", shown=not (quiet or as_json)) as progress,
+    ):
         report = unpack(
-            options.find_file(file),
+            path,
             task,
             output,
             to=to,
@@ -63,6 +70,7 @@ def command(
             midpoint=midpoint or None,
             dither=dither,
             integers=integers,
+            partial=partial,
             jobs=jobs,
             max_decoded=max_decoded,
             progress=progress,
@@ -79,13 +87,18 @@ def command(
                 "file_bytes": report.bytes,
                 "exact": report.exact,
                 "integers": report.integers,
+                "levels": report.levels,
             }
         )
     elif not quiet:
         how = "every bit as packed" if report.exact else "within the stored precision"
         if report.integers:
             how = f"{report.integers} of them as integers, with their scales"
+        if report.levels:
+            how = "derived"
         click.echo(
             f"{render.printable(report.path)}: task {render.printable(report.task)}, "
             f"{render.counted(report.tensors, 'tensor')}, {render.size(report.bytes)}, {how}"
         )
+        if report.cut_off:
+            click.echo(report.cut_off)

@@ -93,6 +93,28 @@ def test_dither(tmp_path: Path) -> None:
         assert not cases.same_bits(found["w"], file.task("A")["w"])
 
 
+def test_a_file_that_is_cut_off(source: Path, tmp_path: Path) -> None:
+    path, out = tmp_path / "p.mc", tmp_path / "out.safetensors"
+    mcodec.pack(source, path, layout="progressive", jobs=1)
+    assert mcodec.unpack(path, out=out, partial=True).levels is None
+    assert out.read_bytes() == source.read_bytes()
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 7 // 10])
+    with mcodec.open(path, partial=True) as file:
+        assert file.levels is not None
+        there, task = file.levels[0], dict(file.task())
+    out.write_bytes(b"old")
+    with pytest.raises(FormatError) as caught:
+        mcodec.unpack(path, out=out)
+    assert caught.value.code == "file_truncated"
+    assert out.read_bytes() == b"old"
+    report = mcodec.unpack(path, out=out, partial=True)
+    assert (report.exact, report.levels) == (False, (there, 23))
+    assert f"{there} of 23 planes are there" in report.cut_off
+    cases.assert_same_model(dict(load_file(out)), task)
+    assert mcodec.unpack(path, out=out, partial=True, planes=2).levels == report.levels
+    assert not cases.same_bits(load_file(out)["w"], task["w"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [

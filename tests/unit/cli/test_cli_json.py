@@ -48,7 +48,8 @@ def _json(*arguments: str) -> Any:
 
 def test_ls() -> None:
     found = _json("ls", "x.mc")
-    assert set(found) == {"file_bytes", "layout", "tasks"}
+    assert set(found) == {"file_bytes", "layout", "levels", "tasks"}
+    assert found["levels"] is None
     assert found["file_bytes"] == os.path.getsize("x.mc")
     assert found["layout"] == "interleaved"
     assert [task["name"] for task in found["tasks"]] == ["A", "B"]
@@ -95,6 +96,7 @@ def test_the_other_verbs() -> None:
     unpacked = _json("unpack", "x.mc", "--task", "A", "-o", "a.safetensors")
     assert unpacked["file_bytes"] == os.path.getsize("a.safetensors")
     assert (unpacked["task"], unpacked["tensors"], unpacked["exact"]) == ("A", 5, False)
+    assert unpacked["levels"] is None
     packed = _json("pack", "a.safetensors", "-o", "y.mc")
     assert packed["file_bytes"] == os.path.getsize("y.mc")
     assert set(packed["tasks"][0]) == TASK | {"paper_bytes"}
