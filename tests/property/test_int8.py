@@ -128,6 +128,8 @@ def test_an_error_is_half_a_scale(dtype: str, data: st.DataObject) -> None:
     array = data.draw(strategies.finite(dtype, data.draw(strategies.shapes(100)))).reshape(-1)
     if too_large(dtype, array):
         return
+    if np.abs(array).max(initial=0).astype(np.float64) > np.finfo(np.float32).max:
+        return  # of float64: a product past float32 becomes its largest number, whatever it is
     run = RunSpec.of(dtype, [array.shape])
     codec = Int8Codec()
     scales = find_scales(TensorSpec("w", dtype, array.shape), [array], TENSOR)
