@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mcodec
-from mcodec.container import rows
+from mcodec import stored
 from mcodec.errors import FormatError
 from support import cases
 from support.forge import Forged
@@ -63,7 +63,7 @@ def test_a_glance_and_the_rules_agree(
     path = tmp_path_factory.mktemp("changed") / "changed.mc"
     path.write_bytes(forged.build())
     at_a_glance = opened(path)
-    with mock.patch.object(rows.stored, "plain_rows", return_value=0):
+    with mock.patch.object(stored, "plain_rows", return_value=0):
         assert opened(path) == at_a_glance
 
 
@@ -71,13 +71,13 @@ def test_the_glance_is_what_sees_most(sound: bytes, tmp_path: Path) -> None:
     path = tmp_path / "good.mc"
     path.write_bytes(sound)
     assert struct.unpack_from("<I", sound, 40)[0] > 10
-    glance = rows.stored.plain_rows
+    glance = stored.plain_rows
     seen: list[int] = []
 
     def watched(*arguments: Any) -> int:
         seen.append(glance(*arguments))
         return seen[-1]
 
-    with mock.patch.object(rows.stored, "plain_rows", side_effect=watched):
+    with mock.patch.object(stored, "plain_rows", side_effect=watched):
         assert not opened(path)
     assert sum(map(bool, seen)) >= len(seen) // 3
