@@ -256,3 +256,16 @@ def test_tensors_and_slices(server: RangeServer, packed: Any, options: dict[str,
         server.seen.clear()
         assert task["layer3.b4"].shape == (128,)
         assert not server.seen  # small ones are kept together
+
+
+def test_a_sparse_matrix(server: RangeServer, tmp_path: Path) -> None:
+    matrix = RNG.standard_normal((1200, 1000), dtype=np.float32)
+    matrix[RNG.random(matrix.shape) < 0.9] = 0
+    path = tmp_path / "x.mc"
+    mcodec.pack({"A": {"w": matrix}}, path, codec="csr")
+    url = server.put("/x.mc", path.read_bytes())
+    with mcodec.open(url) as file:
+        server.seen.clear()
+        found = file.task().get_csr("w")
+        assert found.data.tobytes() == matrix[matrix != 0].tobytes()
+        assert len(server.seen) <= 2  # and there are 5 blocks

@@ -13,7 +13,7 @@ from mcodec.errors import McodecError, UsageError
 from mcodec.types import itemsize
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from concurrent.futures import Executor
 
     from mcodec.formats.base import TensorSink, TensorSource
@@ -79,10 +79,12 @@ def copy(
     *,
     digests: bool,
     progress: Progress = no_progress,
+    told: Callable[[Iterator[list[Piece]]], Iterator[list[Piece]]] = iter,
 ) -> dict[int, bytes]:
     """Copy every tensor of a source; return digests by tensor (of some of them, if not asked for).
 
-    A tensor that the sink keeps as another one's second name is not written again.
+    A tensor that the sink keeps as another one's second name is not written again. `told` is given
+    the pieces in the order of reading, and tells those who fetch them (`api.ahead.Telling`).
 
     Raises
     ------
@@ -114,7 +116,7 @@ def copy(
     sums = _Digests()
     done = sum(specs[index].nbytes for index in known)
     wanted = [index for index in range(len(specs)) if index not in known]
-    for work, found, count in map_ordered(executor, move, pieces(specs, wanted)):
+    for work, found, count in map_ordered(executor, move, told(pieces(specs, wanted))):
         sums.take(work, found)
         done += count
         progress(done, total)

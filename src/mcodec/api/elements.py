@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mcodec.api.handle import File
     from mcodec.api.slices import Rows
     from mcodec.codec.base import View
-    from mcodec.types import TensorSpec
+    from mcodec.types import RunSpec, TensorSpec
 
     Place = tuple[int, int]  # run, member
 
@@ -71,7 +71,7 @@ class Elements:
         run, member = place
         first = self._reader.runs[run].starts[member]
         start, stop = first + start, first + stop
-        if self._is_shared(run):
+        if is_shared(self._reader.runs[run]):
             return self._shared_run(run, integers, told)[start:stop].copy()
         touched = self._blocks(run, [(start, stop)])
         with nullcontext() if told else ahead(self._reader, touched, self._view):
@@ -87,7 +87,7 @@ class Elements:
         """
         run, member = place
         first = self._reader.runs[run].starts[member]
-        if self._is_shared(run):
+        if is_shared(self._reader.runs[run]):
             return gather(tensor, lambda low, high: self.read(place, low, high), axes)
         made: RunDecoder | None = None
 
@@ -114,10 +114,6 @@ class Elements:
         if not self._view.canonical:
             raise UsageError("integers have all planes: leave out planes, midpoint and dither")
         return IntegerDecoder(self._reader, run)
-
-    def _is_shared(self, run: int) -> bool:
-        spec = self._reader.runs[run]
-        return len(spec.shapes) > 1 and spec.blocks == 1
 
     def _blocks(self, run: int, wanted: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         size = self._reader.runs[run].block
@@ -153,6 +149,11 @@ class Elements:
                     del self._shared[next(iter(self._shared))]
                 self._shared[key] = array
         return array
+
+
+def is_shared(spec: RunSpec) -> bool:
+    """Tell whether a run holds many small tensors, and is kept when one of them was read."""
+    return len(spec.shapes) > 1 and spec.blocks == 1
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from mcodec.api.ahead import decoded
+from mcodec.api.elements import is_shared
 from mcodec.api.integers import find_integers
 from mcodec.api.sources import check_names
 from mcodec.api.tasksource import TaskSource
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mcodec.api.copying import Piece
     from mcodec.api.task import Task
     from mcodec.codec.scope import Scope
     from mcodec.container.reader import ContainerReader
@@ -118,6 +121,7 @@ class IntegerSource(TaskSource):
 
     def __init__(self, reader: ContainerReader, task: Task) -> None:
         super().__init__(task)
+        self._reader = reader
         scopes: dict[int, Scope] = {}
         for index, tensor in enumerate(self.tensors):
             found = find_integers(reader, task.place(tensor.name)[0])
@@ -139,11 +143,30 @@ class IntegerSource(TaskSource):
         return b""
 
     def read(self, index: int, start: int, stop: int) -> NDArray[np.generic]:
-        """Return elements [start, stop) of tensor `index`."""
+        """Return elements [start, stop) of tensor `index`; the reader was told so (`extents`)."""
         of, kind, _ = self._laid[index]
-        if kind == "values":
-            return super().read(of, start, stop)
         name = self._values[of]
+        if kind == "values":
+            return self.task.elements(name, start, stop, told=True)
         if kind == "integers":
-            return self.task.integers(name, start, stop)
+            return self.task.integers(name, start, stop, told=True)
         return self.task.scales(name).reshape(-1)[start:stop]
+
+    def extents(self, work: Sequence[Piece]) -> list[tuple[int, int]]:
+        """Return the (start, stop) of the file that pieces are read from, in order."""
+        found: list[tuple[int, int]] = []
+        kept: set[int] = set()  # runs of many small tensors are read once for them all
+        for piece in work:
+            of, kind, _ = self._laid[piece.index]
+            run, member = self.task.place(self._values[of])
+            spec = self._reader.runs[run]
+            if kind == "scales" or run not in kept:
+                found += self._reader.extents(run, -1)
+            if kind == "scales" or run in kept:
+                continue
+            if is_shared(spec):
+                kept.add(run)
+            first, last = spec.starts[member] + piece.start, spec.starts[member] + piece.stop
+            for block in range(first // spec.block, -(-last // spec.block)):
+                found += decoded(self._reader, (run, block))
+        return found

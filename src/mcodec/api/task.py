@@ -208,8 +208,10 @@ class Task(Mapping[str, "NDArray[Any]"]):
             Its bytes in the file are damaged.
         """
         place = self.place(name)
-        with named(name):
-            return read_csr(self._reader, place, split, self._view, self._file.executor)
+        reader, (run, member) = self._reader, place
+        places = ((run, block) for block in reader.runs[run].blocks_of(member))
+        with named(name), ahead(reader, places, self._view):
+            return read_csr(reader, place, split, self._view, self._file.executor)
 
     def get_slice(self, name: str) -> TensorSlice:
         """Return a view that reads only what it is indexed with: ``get_slice(name)[2:4]``."""

@@ -24,6 +24,7 @@ from mcodec.types import itemsize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from concurrent.futures import Executor
 
     from mcodec.api.handle import File
     from mcodec.container.manifest import Task
@@ -122,17 +123,7 @@ def unpack(
         plan = _plan(path, out, to, entry, source)
         executor = stack.enter_context(workers(jobs))
         with target.create(plan, source.tensors, entry.metadata, source.same_as) as made:
-            if isinstance(source, IntegerSource):
-                copy(source, made.sink, executor, digests=False, progress=progress)
-            else:
-                _check_ties(source, made.sink)
-                total = sum(spec.nbytes for spec in source.tensors)
-                done = 0
-                copier = _Copier(file, entry, source.tensors, view, made.sink)
-                with Telling(file.reader) as telling:
-                    for count in map_ordered(executor, copier.copy, copier.work(telling)):
-                        done += count
-                        progress(done, total)
+            _copy(file, entry, source, made.sink, executor, progress)
             made.sink.close()
             size = outputs.size_of(made.path)
     reader, runs = file.reader, precision.runs_of([entry])
@@ -169,6 +160,36 @@ def _plan(
         plan.out = _default_out(os.fspath(path), entry.name, plan)
     target.check(plan, [path])
     return plan
+
+
+def _copy(
+    file: File,
+    entry: Task,
+    source: TaskSource,
+    sink: TensorSink,
+    executor: Executor | None,
+    progress: Progress,
+) -> None:
+    """Copy all tensors of a task; what is read of its file is told before."""
+    with Telling(file.reader) as telling:
+        if isinstance(source, IntegerSource):
+            extents = source.extents
+            copy(
+                source,
+                sink,
+                executor,
+                digests=False,
+                progress=progress,
+                told=lambda work: telling.of(work, extents),
+            )
+            return
+        _check_ties(source, sink)
+        total = sum(spec.nbytes for spec in source.tensors)
+        done = 0
+        copier = _Copier(file, entry, source.tensors, source.task.view, sink)
+        for count in map_ordered(executor, copier.copy, copier.work(telling)):
+            done += count
+            progress(done, total)
 
 
 class _Copier:
