@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The pins hold for the build's own environment too.
 PIP := PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip --disable-pip-version-check -q
-CPP := $(wildcard src/mcodec/codec/kernels/*.[ch]pp)
-BUILD := CMakeLists.txt pyproject.toml constraints.txt $(CPP)
+CPP := $(wildcard src/mcodec/codec/kernels/*.[ch]pp src/mcodec/stored/*.[ch]pp)
+BUILD := CMakeLists.txt pyproject.toml constraints.txt $(CPP) $(wildcard third_party/*/*.[ch])
 NEED := printf 'make: %s\n' >&2
 
 .PHONY: demo test test-all check fmt bench vectors venv venv-all venv-tf clean tools
@@ -51,6 +51,9 @@ bench: $(VENV)/.bench  ## figures of this machine; what a benchmark cannot fetch
 	$(BIN)/python benchmarks/convert.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/loading.py
+	$(BIN)/python benchmarks/remote.py
+	$(BIN)/python benchmarks/serving.py
 
 vectors: venv  ## make what is missing in spec/vectors, and check the rest
 	$(BIN)/python tools/make_vectors.py
