@@ -136,6 +136,15 @@ def test_chunks_anywhere(sizes: list[int], gaps: list[int], shuffled: Any) -> No
                 starts = scratch.read(source, b"".join(one for one, _ in chunks), verify=True)
                 for start, (_, data) in zip(starts, chunks, strict=True):
                     assert bytes(scratch.memory[start : start + len(data)]) == data
+        scratch = Scratch()
+        starts = scratch.read(
+            memoryview(bytes(file)), b"".join(one for one, _ in chunks), verify=True
+        )
+        for start, (packed, data) in zip(starts, chunks, strict=True):
+            offset, coder = ROW.unpack(packed)[0], ROW.unpack(packed)[4]
+            assert (start < 0) == (coder != ZSTD)
+            held, at = (scratch.memory, start) if coder == ZSTD else (file, offset)
+            assert bytes(held[at : at + len(data)]) == data
     finally:
         os.close(reader)
 
@@ -154,7 +163,7 @@ def test_a_file_that_ends_early(tmp_path: Path) -> None:
     path.write_bytes(TEXT[:-1])
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        for source in (descriptor, [(0, TEXT[:-1])], [(1, TEXT)], []):
+        for source in (descriptor, [(0, TEXT[:-1])], [(1, TEXT)], [], TEXT[:-1]):
             with pytest.raises(ChunkError, match="ends early"):
                 Scratch().read(source, row(TEXT, 0), verify=True)
     finally:

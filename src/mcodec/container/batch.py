@@ -46,7 +46,9 @@ def read(
     rows = {place: list(ROW.iter_unpack(packed[place])) for place in places}
     specs = {place: specs_of(*place, own[0][MODE] if own else 0) for place, own in rows.items()}
     plain = [place for place in places if not any(spec.counted for spec in specs[place])]
-    origin: int | list[tuple[int, bytes | memoryview]] | None = source.descriptor
+    mapping = source.mapping
+    origin: int | memoryview | list[tuple[int, bytes | memoryview]] | None
+    origin = source.descriptor if mapping is None else mapping
     try:
         if origin is None:
             wanted = [Row._make(row) for place in plain for row in rows[place]]
@@ -58,7 +60,7 @@ def read(
         memory = memoryview(scratch.memory)
         for place in plain:
             own = rows[place]
-            streams = _streams(own, specs[place], starts[at : at + len(own)], memory)
+            streams = _streams(own, specs[place], starts[at : at + len(own)], memory, mapping)
             found[place] = own[0][MODE] if own else 0, streams
             at += len(own)
     except (ChunkError, FormatError):
@@ -71,15 +73,24 @@ def _streams(
     specs: Sequence[StreamSpec],
     starts: Sequence[int],
     memory: memoryview,
+    mapping: memoryview | None,
 ) -> list[Stream | None]:
     """Cut the decoded chunks of a block into its streams."""
     streams: list[Stream | None] = []
     for row, at in zip(rows, starts, strict=True):
-        _, _, raw, _, coder, fill, first, count, _, _ = row  # tuples: a block has many
-        if count == 1:
-            streams.append(Fill(fill, raw) if coder == FILL else memory[at : at + raw])
-        elif coder == FILL:
-            streams.extend(Fill(fill, spec.length) for spec in specs[first : first + count])
+        offset, _, raw, _, coder, fill, first, count, _, _ = row  # tuples: a block has many
+        if coder == FILL:
+            if count == 1:
+                streams.append(Fill(fill, raw))
+            else:
+                streams.extend(Fill(fill, spec.length) for spec in specs[first : first + count])
+            continue
+        if mapping is not None and at < 0:
+            data = mapping[offset : offset + raw]
         else:
-            streams.extend(cut(memory[at : at + raw], specs[first : first + count]))
+            data = memory[at : at + raw]
+        if count == 1:
+            streams.append(data)
+        else:
+            streams.extend(cut(data, specs[first : first + count]))
     return streams

@@ -46,6 +46,11 @@ class LocalFile:
         """The file's descriptor."""
         return self._open_fd()
 
+    @property
+    def mapping(self) -> memoryview | None:
+        """None: it is read."""
+        return None
+
     def first(self, length: int) -> bytes:
         """Return the first `length` bytes, or all where there are fewer."""
         return bytes(self.read_at(0, min(self.size, length)))
@@ -110,6 +115,17 @@ class MappedFile(LocalFile):
     def descriptor(self) -> int | None:
         """None: it is read through its mapping."""
         return None
+
+    @property
+    def mapping(self) -> memoryview | None:
+        """The whole file, if it is still as long as it was."""
+        fd = self._open_fd()
+        if self._map is None:
+            return None
+        with io_errors(self.name):
+            if os.fstat(fd).st_size < len(self._map):
+                raise ends_early(self.name)
+        return memoryview(self._map)
 
     def read_at(self, offset: int, length: int) -> bytes | memoryview:
         """Return a view of exactly `length` bytes from `offset`."""

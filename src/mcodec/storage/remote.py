@@ -56,6 +56,11 @@ class RemoteFile:
         return None
 
     @property
+    def mapping(self) -> memoryview | None:
+        """None: it is far away."""
+        return None
+
+    @property
     def size(self) -> int:
         """Bytes of the file; a request, if nothing has told it yet."""
         self._renew()

@@ -39,6 +39,11 @@ class ByteSource(Protocol):
         """What the system reads it by position with; None where only `read_at` can."""
         ...
 
+    @property
+    def mapping(self) -> memoryview | None:
+        """All of it, where it is in memory already; else None."""
+        ...
+
     def first(self, length: int) -> bytes:
         """Return the first `length` bytes, or all where there are fewer."""
         ...

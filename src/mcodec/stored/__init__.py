@@ -58,14 +58,15 @@ class Scratch:
         self.memory = bytearray()
 
     def read(
-        self, source: int | Sequence[tuple[int, Buffer]], rows: Buffer, *, verify: bool
+        self, source: int | Buffer | Sequence[tuple[int, Buffer]], rows: Buffer, *, verify: bool
     ) -> list[int]:
         """Read chunks into the memory, in place of what was there.
 
         Parameters
         ----------
         source
-            A file descriptor, or parts of the file that are in memory, each with its offset.
+            A file descriptor; the whole file, mapped; or parts of it that are in memory, each with
+            its offset.
         rows
             The chunks' rows, 32 bytes each, checked (`container.rows`).
         verify
@@ -74,7 +75,8 @@ class Scratch:
         Returns
         -------
         list of int
-            Where in `memory` the decoded bytes of each chunk begin; without meaning for ``fill``.
+            Where in `memory` the decoded bytes of each chunk begin; -1 where they stand in the
+            mapping, as they are stored. Without meaning for ``fill``.
 
         Raises
         ------

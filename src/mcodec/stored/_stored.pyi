@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from mcodec.stored import Buffer
 
 def read(
-    source: int | Sequence[tuple[int, Buffer]], rows: Buffer, scratch: bytearray, verify: bool
+    source: int | Buffer | Sequence[tuple[int, Buffer]],
+    rows: Buffer,
+    scratch: bytearray,
+    verify: bool,
 ) -> int | list[int] | tuple[int, str, str]: ...
 def plain_rows(rows: Buffer, index: int, lengths: array[int], mode: int, end: int) -> int: ...
 def overlap(rows: Buffer, front: int, length: int) -> int: ...

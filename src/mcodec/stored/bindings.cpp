@@ -39,7 +39,9 @@ nb::object outcome(const Failure& failure, const Plan& plan) {
         return nb::make_tuple(failure.row, kKinds[failure.kind], failure.what);
     }
     nb::list starts;
-    for (const Chunk& chunk : plan.chunks) starts.append(chunk.at);
+    for (const Chunk& chunk : plan.chunks) {
+        starts.append(chunk.at == kMapped ? Py_ssize_t{-1} : static_cast<Py_ssize_t>(chunk.at));
+    }
     return starts;
 }
 
@@ -47,14 +49,17 @@ nb::object outcome(const Failure& failure, const Plan& plan) {
 nb::object read(nb::handle source, nb::handle rows, nb::handle scratch, bool verify) {
     const Held packed(rows, 0);
     const Held room(scratch, PyBUF_WRITABLE);
-    const Plan found = plan(packed.data(), packed.size() / sizeof(Row));
+    const bool is_file = nb::isinstance<nb::int_>(source);
+    const bool mapped = !is_file && PyObject_CheckBuffer(source.ptr());
+    const Plan found = plan(packed.data(), packed.size() / sizeof(Row), mapped);
     if (found.room > room.size()) return nb::int_(found.room);
-    int file = -1;
+    const int file = is_file ? nb::cast<int>(source) : -1;
     std::deque<Held> held;
     std::vector<Segment> segments;
-    if (nb::isinstance<nb::int_>(source)) {
-        file = nb::cast<int>(source);
-    } else {
+    if (mapped) {
+        held.emplace_back(source, 0);
+        segments.push_back({0, held.back().data(), held.back().size()});
+    } else if (!is_file) {
         for (nb::handle item : nb::iter(source)) {
             const nb::tuple pair = nb::cast<nb::tuple>(item);
             held.emplace_back(pair[1], 0);
@@ -70,7 +75,9 @@ nb::object read(nb::handle source, nb::handle rows, nb::handle scratch, bool ver
                 file >= 0 ? pull(file, extent, room.data()) : copy(segments, extent, room.data());
             if (failure.kind != Failure::kNone) break;
         }
-        if (failure.kind == Failure::kNone) failure = decode(found, room.data(), verify);
+        if (failure.kind == Failure::kNone) {
+            failure = decode(found, mapped ? segments.data() : nullptr, room.data(), verify);
+        }
     }
     return outcome(failure, found);
 }

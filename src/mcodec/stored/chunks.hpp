@@ -42,8 +42,10 @@ struct Extent {
 struct Chunk {
     Row row;
     size_t stored_at;  // in the scratch
-    size_t at;         // of its decoded bytes
+    size_t at;         // of its decoded bytes; kMapped where they lie in the mapping
 };
+
+constexpr size_t kMapped = SIZE_MAX;
 
 // Where everything goes in a scratch of `room` bytes.
 struct Plan {
@@ -64,36 +66,43 @@ constexpr uint64_t kGap = 64;  // chunks this close are read as one
 // 64 bytes more between chunks: planes a power of two apart would thrash the caches.
 inline size_t after(size_t at, size_t size) { return (at + size + 63) / 64 * 64 + 64; }
 
-inline Plan plan(const uint8_t* rows, size_t count) {
-    Plan found;
-    found.chunks.resize(count);
-    for (size_t i = 0; i < count; ++i) {
-        Row& row = found.chunks[i].row;
-        std::memcpy(&row, rows + i * sizeof(Row), sizeof(Row));
+// Places what is stored in the scratch, neighbours as one extent.
+inline void place_stored(Plan& found) {
+    for (Chunk& chunk : found.chunks) {
+        const Row& row = chunk.row;
         if (row.stored == 0) continue;
         const uint64_t stop = row.offset + row.stored;
         if (!found.extents.empty()) {
             Extent& last = found.extents.back();
             if (row.offset >= last.stop && row.offset - last.stop <= kGap) {
-                found.chunks[i].stored_at = last.at + (row.offset - last.start);
+                chunk.stored_at = last.at + (row.offset - last.start);
                 last.stop = stop;
                 continue;
             }
             found.room = after(last.at, last.stop - last.start);
         }
         found.extents.push_back({row.offset, stop, found.room});
-        found.chunks[i].stored_at = found.room;
+        chunk.stored_at = found.room;
     }
     if (!found.extents.empty()) {
         const Extent& last = found.extents.back();
         found.room = after(last.at, last.stop - last.start);
     }
+}
+
+inline Plan plan(const uint8_t* rows, size_t count, bool mapped) {
+    Plan found;
+    found.chunks.resize(count);
+    for (size_t i = 0; i < count; ++i) {
+        std::memcpy(&found.chunks[i].row, rows + i * sizeof(Row), sizeof(Row));
+    }
+    if (!mapped) place_stored(found);
     for (Chunk& chunk : found.chunks) {
         if (chunk.row.coder == kZstd) {
             chunk.at = found.room;
             found.room = after(found.room, chunk.row.raw);
         } else {
-            chunk.at = chunk.stored_at;
+            chunk.at = mapped ? kMapped : chunk.stored_at;
         }
     }
     return found;
@@ -131,13 +140,20 @@ inline Failure copy(const std::vector<Segment>& segments, const Extent& extent, 
     return {};
 }
 
-// Checks the hash of each chunk, and decompresses what is compressed.
-inline Failure decode(const Plan& plan, uint8_t* scratch, bool verify) {
+// Checks the hash of each chunk, and decompresses what is compressed. What is stored lies in the
+// mapping if there is one, else in the scratch.
+inline Failure decode(const Plan& plan, const Segment* mapping, uint8_t* scratch, bool verify) {
     for (size_t i = 0; i < plan.chunks.size(); ++i) {
         const Chunk& chunk = plan.chunks[i];
         const Row& row = chunk.row;
         if (row.coder == kFill) continue;
         const uint8_t* stored = scratch + chunk.stored_at;
+        if (mapping != nullptr) {
+            if (row.offset > mapping->size || row.stored > mapping->size - row.offset) {
+                return {Failure::kShort, i, "the file ends early", 0};
+            }
+            stored = mapping->data + row.offset;
+        }
         if (verify && XXH3_64bits(stored, row.stored) != row.hash) {
             return {Failure::kHash, i, "", 0};
         }
