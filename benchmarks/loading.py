@@ -120,7 +120,9 @@ def measure(name: str, folder: Path, rounds: int) -> dict[str, Any] | None:
 
     ways: dict[str, Callable[[], object]] = {"safetensors": reload}
     for what, path in files.items():
-        ways[f"load_model, {what}"] = partial(mcodec.torch.load_model, model, path, "B")
+        for backend, note in ((None, ""), ("mmap", ", mmap")):
+            load = partial(mcodec.torch.load_model, model, path, "B", backend=backend)
+            ways[f"load_model, {what}{note}"] = load
     times = alternate(ways, rounds)
     with mcodec.torch.TaskSwitcher(model, files["fused, layout task"]) as switcher:
         beside = {"safetensors, beside the switch": reload, "switch, planes": turn(switcher)}
@@ -177,7 +179,7 @@ def main() -> None:
         print(f"{name}: {figures['bytes'] / 1e6:.1f} MB of weights a task")
         for way, seconds in times.items():
             base = times["safetensors, beside the switch" if "switch" in way else "safetensors"]
-            print(f"  {way:34} {1e3 * seconds:7.2f} ms  {seconds / base:5.2f} of safetensors")
+            print(f"  {way:38} {1e3 * seconds:7.2f} ms  {seconds / base:5.2f} of safetensors")
         print(f"  a switcher keeps {figures['kept']:.3f} of two models beside the live one")
         print(
             f"  a switch allocates {figures['switch allocates']:,} bytes at most, and six of them"
