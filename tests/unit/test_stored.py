@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +14,13 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcodec import frames
+import mcodec
+from mcodec import frames, stored
 from mcodec.container.rows import EMPTY_HASH, ROW
 from mcodec.frames import FrameError
-from mcodec.stored import ChunkError, Scratch
+from mcodec.stored import ChunkError, Scratch, reference
 from mcodec.types import FILL, RAW, ZSTD
+from support import cases
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -174,3 +178,38 @@ def test_a_file_that_ends_early(tmp_path: Path) -> None:
 
 def test_no_chunks() -> None:
     assert Scratch().read([], b"", verify=True) == []
+
+
+@given(
+    chunks=st.lists(st.tuples(st.integers(64, 94), st.integers(0, 5)), max_size=6),
+    front=st.integers(64, 94),
+    length=st.integers(1, 5),
+)
+def test_overlap_is_what_it_says(chunks: list[tuple[int, int]], front: int, length: int) -> None:
+    table = b"".join(ROW.pack(at, size, 0, 0, 1, 0, 0, 1, 0, b"\0\0\0") for at, size in chunks)
+    places = sorted([(front, length), *((at, size) for at, size in chunks if size)])
+    found = stored.overlap(table, front, length)
+    assert found == reference.overlap(table, front, length)
+    bytes_of = [byte for at, size in places for byte in range(at, at + size)]
+    assert bool(found) == (len(set(bytes_of)) < len(bytes_of))
+
+
+LOAD = """
+import sys, mcodec
+assert "mcodec.stored._stored" not in sys.modules
+with mcodec.open(sys.argv[1], "A") as task:
+    weights = task.load()
+    assert all(task[name].tobytes() == weights[name].tobytes() for name in task)
+print(sum(array.nbytes for array in weights.values()))
+"""
+
+
+def test_the_reference_needs_no_compiled_code(tmp_path: Path) -> None:
+    mcodec.pack({"A": cases.network()}, tmp_path / "a.mc", bits=9)
+    environment = {**os.environ, "MCODEC_BACKEND": "reference"}
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, tmp_path / "a.mc"],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == sum(array.nbytes for array in cases.network().values())

@@ -2,14 +2,15 @@
 
 The compiled half of `frames`: the same rules (spec/container.md, sections 4 and 5), for many chunks
 at once and without the GIL, so that threads are not in each other's way. zstd and XXH3 are the
-libraries of third_party/.
+libraries of third_party/. ``MCODEC_BACKEND=reference`` does without, as the kernels do.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import os
+from typing import TYPE_CHECKING, Any, Final
 
-from mcodec.stored import _stored
+from mcodec.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from array import array
@@ -18,6 +19,22 @@ if TYPE_CHECKING:
     Buffer = bytes | bytearray | memoryview
 
 
+def _load() -> Any:
+    if os.environ.get("MCODEC_BACKEND") == "reference":
+        from mcodec.stored import reference
+
+        return reference
+    try:
+        from mcodec.stored import _stored
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"the compiled reader of chunks cannot be loaded ({error}): "
+            "install mcodec again, or set MCODEC_BACKEND=reference"
+        ) from error
+    return _stored
+
+
+_impl: Any = _load()
 VARIABLE: Final = (1 << 64) - 1  # in place of a stream's length
 
 
@@ -37,12 +54,15 @@ def plain_rows(rows: Buffer, index: int, lengths: array[int], mode: int, end: in
     end
         Bytes of the file.
     """
-    return _stored.plain_rows(rows, index, lengths, mode, end)
+    return int(_impl.plain_rows(rows, index, lengths, mode, end))
 
 
 def overlap(rows: Buffer, front: int, length: int) -> int:
-    """Return where the first chunk begins that overlaps another or the front; 0 if none does."""
-    return _stored.overlap(rows, front, length)
+    """Return where the first chunk begins that overlaps another or the front; 0 if none does.
+
+    All begin behind the header, as `container.rows` has checked.
+    """
+    return int(_impl.overlap(rows, front, length))
 
 
 class ChunkError(ValueError):
@@ -85,10 +105,10 @@ class Scratch:
         OSError
             The file cannot be read.
         """
-        found = _stored.read(source, rows, self.memory, verify)
+        found = _impl.read(source, rows, self.memory, verify)
         if isinstance(found, int):
             self.memory = bytearray(found)
-            found = _stored.read(source, rows, self.memory, verify)
+            found = _impl.read(source, rows, self.memory, verify)
         if not isinstance(found, list):
             raise ChunkError(found)
         return found

@@ -1,0 +1,45 @@
+"""Row tables and chunks without compiled code, used where ``MCODEC_BACKEND=reference``.
+
+Nothing is told at a glance and nothing read at once: whoever asks goes the long way, by the rules
+one by one, which is what the compiled code is compared with.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from array import array
+    from collections.abc import Sequence
+
+    from mcodec.stored import Buffer
+
+_PLACE: Final = struct.Struct("<QI20x")  # of a row: where its chunk begins, and how long it is
+
+
+def read(
+    source: int | Buffer | Sequence[tuple[int, Buffer]],
+    rows: Buffer,
+    scratch: bytearray,
+    verify: bool,
+) -> tuple[int, str, str]:
+    """Refuse: see `mcodec.stored.Scratch.read`."""
+    return 0, "reference", "chunks are read one by one"
+
+
+def plain_rows(rows: Buffer, index: int, lengths: array[int], mode: int, end: int) -> int:
+    """Return 0: see `mcodec.stored.plain_rows`."""
+    return 0
+
+
+def overlap(rows: Buffer, front: int, length: int) -> int:
+    """See `mcodec.stored.overlap`."""
+    claims: list[tuple[int, int]] = [(front, length)]
+    claims += [(at, size) for at, size in _PLACE.iter_unpack(rows) if size]
+    end = 0
+    for start, size in sorted(claims):
+        if start < end:
+            return start
+        end = start + size
+    return 0
