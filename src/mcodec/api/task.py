@@ -11,7 +11,6 @@ from mcodec.api.decode import RunDecoder
 from mcodec.api.elements import Elements, named
 from mcodec.api.load import Target, load
 from mcodec.api.slices import TensorSlice
-from mcodec.api.sparse import read_csr
 from mcodec.errors import UnknownTaskError, UsageError
 from mcodec.types import TensorSpec, numpy_dtype
 
@@ -207,6 +206,8 @@ class Task(Mapping[str, "NDArray[Any]"]):
         FormatError
             Its bytes in the file are damaged.
         """
+        from mcodec.api.sparse import read_csr  # which listing a file has no use for
+
         place = self.place(name)
         reader, (run, member) = self._reader, place
         places = ((run, block) for block in reader.runs[run].blocks_of(member))
