@@ -197,6 +197,17 @@ def arrays(name: str) -> dict[str, NDArray[Any]] | None:
         source.close()
 
 
+def noisy(model: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return a second task: a model's floats with seeded noise of 1 %."""
+    rng = np.random.default_rng(0)
+    return {
+        name: (array * (1 + 0.01 * rng.standard_normal(array.shape))).astype(array.dtype)
+        if array.dtype.kind == "f"
+        else array
+        for name, array in model.items()
+    }
+
+
 def cast(model: Mapping[str, NDArray[Any]], dtype: str) -> dict[str, NDArray[Any]]:
     """Round all arrays to a dtype; what is too large becomes infinite."""
     with np.errstate(over="ignore"):

@@ -64,14 +64,7 @@ def tree(arrays: Mapping[str, NDArray[Any]]) -> torch.nn.Module:
 
 def pair(arrays: Mapping[str, NDArray[Any]]) -> dict[str, dict[str, NDArray[Any]]]:
     """Return two tasks: a model, and the same with noise."""
-    rng = np.random.default_rng(0)
-    noisy = {
-        name: (array * (1 + 0.01 * rng.standard_normal(array.shape))).astype(array.dtype)
-        if array.dtype.kind == "f"
-        else array
-        for name, array in arrays.items()
-    }
-    return {"A": dict(arrays), "B": noisy}
+    return {"A": dict(arrays), "B": corpus.noisy(arrays)}
 
 
 def alternate(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:

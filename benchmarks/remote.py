@@ -42,17 +42,6 @@ BITS: Final = {"A": 12, "B": 11}
 GOAL: Final = 0.45
 
 
-def noisy(arrays: Mapping[str, NDArray[Any]]) -> Arrays:
-    """Return a second task: the first with noise of 1 %."""
-    rng = np.random.default_rng(0)
-    return {
-        name: (array * (1 + 0.01 * rng.standard_normal(array.shape))).astype(array.dtype)
-        if array.dtype.kind == "f"
-        else array
-        for name, array in arrays.items()
-    }
-
-
 def load_safetensors(url: str, size: int) -> Arrays:
     """Fetch a file in concurrent requests, and take it apart."""
     fs, path = fsspec.core.url_to_fs(url)
@@ -86,7 +75,7 @@ def alternate(ways: Mapping[str, Callable[[], Arrays]], rounds: int) -> dict[str
 
 def measure(folder: Path, arrays: Arrays, rate: float, rounds: int) -> dict[str, Any]:
     """Return sizes and seconds."""
-    tasks = {"A": arrays, "B": noisy(arrays)}
+    tasks = {"A": arrays, "B": corpus.noisy(arrays)}
     mcodec.pack(tasks, folder / "pair.mc", bits=BITS, layout="task")
     safetensors.numpy.save_file(
         {name: np.ascontiguousarray(array) for name, array in tasks["B"].items()},

@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 
 import mcodec
 from support.command import COMMAND, TIMEOUT, call, leftovers, run
+from support.disks import mounted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,18 +73,8 @@ def test_a_disk_that_is_full(verb: str, output: tuple[str, ...], here: Path) -> 
 @pytest.fixture
 def small_disk(here: Path) -> Iterator[Path]:
     """A file system with room for the file and no other, where the tests may mount one."""
-    disk = here / "disk"
-    disk.mkdir()
-    size = (here / "x.mc").stat().st_size + LIMIT
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("no file system can be mounted here")
-    try:
+    with mounted(here / "disk", (here / "x.mc").stat().st_size + LIMIT) as disk:
         yield disk
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 @pytest.mark.parametrize("verb", VERBS)

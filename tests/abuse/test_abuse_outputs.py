@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-import subprocess
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 
 import mcodec
 from support.command import call, leftovers, run
+from support.disks import mounted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,17 +60,8 @@ def test_a_disk_that_is_full(verb: str, here: Path) -> None:
 @pytest.fixture
 def small_disk(here: Path) -> Iterator[Path]:
     """A file system of `LIMIT` bytes, where the tests may mount one."""
-    disk = here / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={LIMIT}", "tmpfs", str(disk)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("no file system can be mounted here")
-    try:
+    with mounted(here / "disk", LIMIT) as disk:
         yield disk
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 @pytest.mark.parametrize("verb", WRITERS)

@@ -11,6 +11,7 @@ import pytest
 import mcodec
 from mcodec.errors import UsageError
 from support import cases, torch_models
+from support.torch_models import network, pack
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,28 +20,6 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
 
 Linear: Any = torch.nn.Linear
-
-
-def network(seed: int = 0) -> Any:
-    """Return a small network with buffers, among them integers."""
-    torch.manual_seed(seed)
-    made = torch.nn.Sequential(
-        torch.nn.Conv2d(1, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.Flatten(), torch.nn.Linear(8, 4)
-    )
-    made[1].running_mean.normal_()
-    made[1].num_batches_tracked.fill_(seed + 5)
-    return made
-
-
-def pack(path: Path, model: Any, **options: Any) -> Path:
-    """Pack a module, or a state_dict, as task A."""
-    state = model if isinstance(model, dict) else model.state_dict()
-    arrays = {}
-    for name, value in state.items():
-        kind = str(value.dtype).removeprefix("torch.")
-        arrays[name] = cases.from_bytes(kind, torch_models.raw(value), tuple(value.shape))
-    mcodec.pack({"A": arrays}, path, jobs=1, **options)
-    return path
 
 
 def test_opaque_elements_change_nothing(tmp_path: Path) -> None:

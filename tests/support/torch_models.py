@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import mcodec
 from mcodec.types import numpy_dtype
 from support import cases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -99,3 +101,27 @@ def family(dtype: str = "float32") -> dict[str, dict[str, NDArray[Any]]]:
     )
     far["body/bias"][:3] = np.nan, -np.inf, -0.0
     return {"A": one, "B": tuned, "C": far}
+
+
+def network(seed: int = 0) -> Any:
+    """Return a small network with buffers, among them integers."""
+    import torch
+
+    torch.manual_seed(seed)
+    made = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.Flatten(), torch.nn.Linear(8, 4)
+    )
+    made[1].running_mean.normal_()
+    made[1].num_batches_tracked.fill_(seed + 5)
+    return made
+
+
+def pack(path: Path, model: Any, **options: Any) -> Path:
+    """Pack a module, or a state_dict, as task A."""
+    state = model if isinstance(model, dict) else model.state_dict()
+    arrays = {}
+    for name, value in state.items():
+        kind = str(value.dtype).removeprefix("torch.")
+        arrays[name] = cases.from_bytes(kind, raw(value), tuple(value.shape))
+    mcodec.pack({"A": arrays}, path, jobs=1, **options)
+    return path

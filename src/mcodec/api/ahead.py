@@ -30,7 +30,7 @@ WINDOW: Final = 32 * MIB  # bytes that are told at a time
 
 
 def ahead(
-    reader: ContainerReader, places: Iterable[Place], view: View = CANONICAL
+    reader: ContainerReader, places: Iterable[Place], view: View = CANONICAL, above: int = -1
 ) -> AbstractContextManager[None]:
     """Tell what decoding blocks reads; nothing is listed of a file of this machine.
 
@@ -41,11 +41,13 @@ def ahead(
         (run, block) in the order of reading.
     view
         How they will be decoded.
+    above
+        Only levels above this one are read.
     """
     if not reader.remote:
         return nullcontext()
     every = dict.fromkeys(place for item in places for place in reads(reader, *item, view))
-    return reader.ahead([extent for place in every for extent in reader.extents(*place)])
+    return reader.ahead([extent for place in every for extent in reader.extents(*place, above)])
 
 
 class Telling:

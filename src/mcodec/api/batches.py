@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import wait
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from mcodec.engine import usable_cores
-from mcodec.errors import McodecError
 from mcodec.limits import MIB
 from mcodec.stored import Scratch
 from mcodec.types import numpy_dtype
@@ -60,15 +58,6 @@ class Own:
 
 # What threads kept when their work was done: fresh memory costs more than decoding into it.
 _idle: deque[Own] = deque(maxlen=usable_cores())
-
-
-@contextmanager
-def named(job: _Job) -> Iterator[None]:
-    """Name a job's tensor in what goes wrong."""
-    try:
-        yield
-    except McodecError as error:
-        raise error.at(f"tensor {job.name!r}") from None
 
 
 def work(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.api.ahead import ahead
 from mcodec.api.decode import RunDecoder
 from mcodec.api.integers import IntegerDecoder
 from mcodec.api.slices import gather, spans
-from mcodec.errors import McodecError, UsageError
+from mcodec.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -154,12 +154,3 @@ class Elements:
 def is_shared(spec: RunSpec) -> bool:
     """Tell whether a run holds many small tensors, and is kept when one of them was read."""
     return len(spec.shapes) > 1 and spec.blocks == 1
-
-
-@contextmanager
-def named(name: str) -> Iterator[None]:
-    """Name a tensor in what goes wrong."""
-    try:
-        yield
-    except McodecError as error:
-        raise error.at(f"tensor {name!r}") from None

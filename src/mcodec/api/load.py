@@ -9,8 +9,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mcodec.api.batches import named, work
-from mcodec.api.decode import RunDecoder, reads
+from mcodec.api.ahead import ahead
+from mcodec.api.batches import work
+from mcodec.api.decode import RunDecoder
+from mcodec.api.naming import named
 from mcodec.codec.base import Codec
 from mcodec.codec.merges import write_all
 from mcodec.errors import FormatError, UsageError
@@ -139,11 +141,11 @@ class Decoders:
             heads = self._reader.read_blocks([(run, -1) for run in wanted], Scratch())
         except FormatError:
             for run, job in wanted.items():  # which of them
-                with named(job):
+                with named(job.name):
                     self._reader.read_streams(run, -1)
             raise
         for (run, job), (_, head) in zip(wanted.items(), heads, strict=True):
-            with named(job):
+            with named(job.name):
                 self._made[run] = RunDecoder(self._reader, run, self._view, head)
 
     def __getitem__(self, run: int) -> RunDecoder:
@@ -183,10 +185,10 @@ def load(
             ], own)  # fmt: skip
             return
         for job in batch:  # planes that are left out may be wanted after all
-            with named(job):
+            with named(job.name):
                 _decode(decoders[job.run], job, own)
 
-    with reader.ahead(extents(reader, jobs, view)):
+    with ahead(reader, (job[:2] for job in jobs), view):
         decoders.make(jobs)
         work(jobs, decode, executor)
 
@@ -205,14 +207,14 @@ def fetch(
         return reader.read_blocks([(job.run, job.block) for job in jobs], own.scratch)
     except FormatError:
         for job in jobs:  # which of them
-            with named(job):
+            with named(job.name):
                 reader.read_streams(job.run, job.block)
         raise
 
 
 def prepare(decoder: RunDecoder, job: Job, mode: int, streams: Sequence[Stream | None]) -> Write:
     """Return what writes a job's block."""
-    with named(job):
+    with named(job.name):
         return decoder.prepare(job.block, mode, streams)
 
 
@@ -236,7 +238,7 @@ def write_jobs(
         write_all(blocks)
     except FormatError:
         for job, (write, out) in zip(jobs, blocks, strict=True):  # which of them
-            with named(job):
+            with named(job.name):
                 write(out)
         raise
     for job, out in zip(jobs, outs, strict=True):
@@ -250,18 +252,3 @@ def _decode(decoder: RunDecoder, job: Job, own: Own) -> None:
         decoder.block(job.block, out)
     else:
         job.cut(decoder.block(job.block, own.room(decoder.spec, job.block)))
-
-
-def extents(
-    reader: ContainerReader, jobs: Sequence[Job], view: View, above: int = -1
-) -> list[tuple[int, int]]:
-    """Return the (start, stop) of all that decoding jobs reads of the file, each once.
-
-    With `above`, of the levels above that one alone.
-    """
-    if not reader.remote:
-        return []
-    places = dict.fromkeys(
-        place for job in jobs for place in reads(reader, job.run, job.block, view)
-    )
-    return [extent for place in places for extent in reader.extents(*place, above)]

@@ -9,9 +9,11 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from mcodec.api.batches import named, work
+from mcodec.api.ahead import ahead
+from mcodec.api.batches import work
 from mcodec.api.decode import level_of
-from mcodec.api.load import Decoders, Job, cost_of, extents, fetch, write_jobs
+from mcodec.api.load import Decoders, Job, cost_of, fetch, write_jobs
+from mcodec.api.naming import named
 from mcodec.codec.streams import NeedAllPlanesError
 from mcodec.types import Fill
 
@@ -74,7 +76,7 @@ class Resident:
         """
         wanted = [self._job(key, name) for key, name in places.items() if key not in self._writes]
         self._names.update(places)
-        with self._reader.ahead(extents(self._reader, wanted, self._view)):
+        with ahead(self._reader, (job[:2] for job in wanted), self._view):
             self._decoders.make(wanted)
             work(wanted, self._keep, executor)
 
@@ -112,7 +114,7 @@ class Resident:
         before = self._decoders, self._level, dict(self._streams), dict(self._writes)
         self._decoders = Decoders(self._reader, self._view)
         try:
-            with self._reader.ahead(extents(self._reader, wanted, self._view, self._level)):
+            with ahead(self._reader, list(self._writes), self._view, self._level):
                 work(wanted, self._add, executor)
         except BaseException:
             self._decoders, self._level, self._streams, self._writes = before
@@ -128,12 +130,12 @@ class Resident:
         else:
             found = [self._read(job, -1) for job in jobs]
         for job, (mode, streams) in zip(jobs, found, strict=True):
-            with named(job):
+            with named(job.name):
                 self._take(job, mode, [_own(stream) for stream in streams], own)
 
     def _add(self, jobs: Sequence[Job], own: Own) -> None:
         for job in jobs:
-            with named(job):
+            with named(job.name):
                 mode, streams = self._streams[job.run, job.block]
                 _, more = self._read(job, self._level)
                 both = [

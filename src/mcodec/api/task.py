@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from mcodec.api.ahead import ahead
 from mcodec.api.decode import RunDecoder
-from mcodec.api.elements import Elements, named
+from mcodec.api.elements import Elements
 from mcodec.api.load import Target, load
+from mcodec.api.naming import named
 from mcodec.api.slices import TensorSlice
 from mcodec.errors import UnknownTaskError, UsageError
 from mcodec.types import TensorSpec, numpy_dtype

@@ -28,19 +28,8 @@ output_option = click.option(
 
 _MODEL: Final = (
     click.option("--bits", metavar="N", help="Magnitude bits of weights [default: lossless]."),
-    click.option(
-        "--rounding",
-        type=click.Choice(["nearest", "truncate"]),
-        default="nearest",
-        show_default=True,
-        help="How --bits rounds; the papers truncate.",
-    ),
-    click.option(
-        "--codec",
-        metavar="CODEC",
-        help="'auto', 'float', 'bfp(bits=8,scope=axis:-1)', …; --bits goes before it for weights "
-        "[default: auto, the smallest lossless one for each tensor].",
-    ),
+    options.rounding_option,
+    options.codec_option,
     click.option(
         "--optimize",
         type=click.Choice(["load", "file"]),
@@ -48,8 +37,8 @@ _MODEL: Final = (
         show_default=True,
         help="What auto makes small: what the task has to read, or the file.",
     ),
-    click.option("--force", is_flag=True, help="Take csr also where it costs more than it saves."),
-    click.option("--plan", metavar="TOML", type=options.PATH, help="Codecs by tensor name."),
+    options.force_option,
+    options.plan_option,
     click.option(
         "--meta",
         "metas",

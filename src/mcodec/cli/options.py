@@ -115,6 +115,24 @@ class Size(_SizeType):
         return int(float(match[1]) * (1024 if match[3] else 1000) ** power)
 
 
+# What `pack` and the verbs that change one task of a file have in common.
+rounding_option = click.option(
+    "--rounding",
+    type=click.Choice(["nearest", "truncate"]),
+    default="nearest",
+    show_default=True,
+    help="How --bits rounds; the papers truncate.",
+)
+codec_option = click.option(
+    "--codec",
+    metavar="CODEC",
+    help="'auto', 'float', 'bfp(bits=8,scope=axis:-1)', …; --bits goes before it for weights "
+    "[default: auto, the smallest lossless one for each tensor].",
+)
+force_option = click.option(
+    "--force", is_flag=True, help="Take csr also where it costs more than it saves."
+)
+plan_option = click.option("--plan", metavar="TOML", type=PATH, help="Codecs by tensor name.")
 max_decoded_option = click.option(
     "--max-decoded",
     type=Size(),

@@ -27,13 +27,7 @@ _AIMS: Final = {"load": "load of one task", "file": "file"}
     metavar="N,...",
     help="Bit fusion: magnitude bits of weights, 12 or 12,11 or A=12,B=11 [default: lossless].",
 )
-@click.option(
-    "--rounding",
-    type=click.Choice(["nearest", "truncate"]),
-    default="nearest",
-    show_default=True,
-    help="How --bits rounds; the papers truncate.",
-)
+@options.rounding_option
 @click.option(
     "--fusion",
     type=click.Choice(["v1", "v2"]),
@@ -48,12 +42,7 @@ _AIMS: Final = {"load": "load of one task", "file": "file"}
     is_flag=True,
     help="For two tasks: theory beside file for each way of paper 001's table 1.",
 )
-@click.option(
-    "--codec",
-    metavar="CODEC",
-    help="'auto', 'float', 'bfp(bits=8,scope=axis:-1)', …; --bits goes before it for weights "
-    "[default: auto, the smallest lossless one for each tensor].",
-)
+@options.codec_option
 @click.option(
     "--optimize",
     type=click.Choice(["load", "file"]),
@@ -61,8 +50,8 @@ _AIMS: Final = {"load": "load of one task", "file": "file"}
     show_default=True,
     help="What auto makes small: what one task has to read, or the file.",
 )
-@click.option("--force", is_flag=True, help="Take csr also where it costs more than it saves.")
-@click.option("--plan", metavar="TOML", type=options.PATH, help="Codecs by tensor name.")
+@options.force_option
+@options.plan_option
 @click.option(
     "--layout",
     type=click.Choice(["task", "interleaved", "progressive"]),

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from mcodec.api.decode import reads
+from mcodec.api.ahead import ahead
 from mcodec.api.load import Decoders
+from mcodec.api.naming import named
 from mcodec.codec.bfp import BfpCodec
 from mcodec.codec.exponents import ZERO_SCOPE, checked
 from mcodec.codec.float import FloatCodec
@@ -20,7 +21,6 @@ from mcodec.codec.magnitudes import SYMBOLS
 from mcodec.codec.raw import RawCodec
 from mcodec.codec.scales import LARGEST, MAGNITUDE_BITS
 from mcodec.codec.streams import invalid
-from mcodec.errors import McodecError
 from mcodec.torch import fields, tensors
 
 if TYPE_CHECKING:
@@ -93,22 +93,23 @@ def decode_into(
     """
     import torch
 
-    reader = task.file.reader
     blocks = kept or _Read(task)
-    wanted = dict.fromkeys(
-        place
-        for name, _ in pairs
-        for block in reader.runs[task.place(name)[0]].blocks_of(task.place(name)[1])
-        for place in reads(reader, task.place(name)[0], block, task.view)
-    )
-    ahead = [extent for place in wanted for extent in reader.extents(*place)] if not kept else []
+    wanted = {} if kept else places_of(task, pairs)
     last: _Last = {}
-    with torch.inference_mode(), reader.ahead(ahead):
+    with torch.inference_mode(), ahead(task.file.reader, wanted, task.view):
         for name, tensor in sorted(pairs, key=lambda pair: task.place(pair[0])):
-            try:
+            with named(name):
                 _decode(task, name, tensor, blocks, last)
-            except McodecError as error:
-                raise error.at(f"tensor {name!r}") from None
+
+
+def places_of(task: Task, pairs: Sequence[tuple[str, torch.Tensor]]) -> dict[tuple[int, int], str]:
+    """Return the run and block of all that holds tensors of a task, each with the name of one."""
+    runs = task.file.reader.runs
+    found = {}
+    for name, _ in pairs:
+        run, member = task.place(name)
+        found.update({(run, block): name for block in runs[run].blocks_of(member)})
+    return found
 
 
 def _decode(task: Task, name: str, tensor: torch.Tensor, blocks: Blocks, last: _Last) -> None:

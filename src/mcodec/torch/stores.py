@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mcodec.api.resident import Resident
 from mcodec.codec.base import CANONICAL
 from mcodec.torch import tensors
-from mcodec.torch.ondevice import decode_into
+from mcodec.torch.ondevice import decode_into, places_of
 from mcodec.torch.writing import fill, plan
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Planes:
         FormatError, InputOutputError
             The file is damaged or cannot be read.
         """
-        self._kept.keep(_places(task, pairs), self._file.executor)
+        self._kept.keep(places_of(task, pairs), self._file.executor)
 
     def ready(self, task: Task, pairs: Pairs, key: object = None) -> Callable[[], None]:
         """Return what writes tensors that are kept; under one `key` the pairs are the same."""
@@ -78,16 +78,6 @@ class Planes:
         """Drop all."""
         self._kept.forget()
         self._plans.clear()
-
-
-def _places(task: Task, pairs: Pairs) -> dict[tuple[int, int], str]:
-    """Return the run and block of all that holds tensors of a task, each with the name of one."""
-    runs = task.file.reader.runs
-    found = {}
-    for name, _ in pairs:
-        run, member = task.place(name)
-        found.update({(run, block): name for block in runs[run].blocks_of(member)})
-    return found
 
 
 class Nothing:
