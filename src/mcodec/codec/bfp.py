@@ -222,12 +222,13 @@ class BfpCodec(Codec):
             )
         if self.signs == "compact":
             sign = gather_signs(sign, planes, n)
-        coded.append(coder.code(sign, coder.PLANE))
-        magnitudes = [coder.code(plane, coder.PLANE) for plane in planes]
+        top = min(SYMBOL_BITS, self.bits)
+        coded += coder.code_planes([sign], n)
+        magnitudes = coder.code_planes(planes[:top], n) + coder.code_planes(planes[top:], n)
         if not planes_only:
             symbols = symbols_of(planes, magnitudes, n)
             if symbols is not None:
-                return SYMBOLS, [*coded, symbols, *magnitudes[min(SYMBOL_BITS, self.bits) :]]
+                return SYMBOLS, [*coded, symbols, *magnitudes[top:]]
         return PLANES, [*coded, *magnitudes]
 
     def decode_head(self, run: RunSpec, streams: Sequence[Stream | None]) -> Exponents:

@@ -36,7 +36,7 @@ def without_symbols(
     start, stop = run.span(block)
     first = codec.first_magnitude
     planes = magnitude_planes(SYMBOLS, [coder.decode(coded[first])], codec.bits, stop - start)
-    new = [coder.code(plane, coder.PLANE) for plane in planes if plane is not None]
+    new = coder.code_planes([plane for plane in planes if plane is not None], stop - start)
     return PLANES, [*coded[:first], *new, *coded[first + 1 :]]
 
 

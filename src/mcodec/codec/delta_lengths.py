@@ -42,7 +42,7 @@ def encode(dtype: str, base: NDArray[Any], values: NDArray[Any]) -> Coded:
     above = kernels.count_above(lengths, width).tolist()
     packed = [np.empty(plane_bytes(count), np.uint8) for count in [*above[:0:-1], above[0]]]
     kernels.pack_delta(base, values, lengths, packed)
-    return mode, [*streams, *(coder.code(part, coder.PLANE) for part in packed)]
+    return mode, [*streams, *coder.code_planes(packed, base.size)]
 
 
 def _cheapest(
@@ -56,7 +56,7 @@ def _cheapest(
     best: tuple[int, int, list[CodedStream]] | None = None
     for mode in sorted(sorted(range(_FINEST + 1), key=costs.__getitem__)[:_TRIED]):
         parts = finest if mode == _FINEST else _split(dtype, base, emax, lengths, mode)
-        streams = [coder.code(part, coder.SYMBOLS) for part in parts]
+        streams = [coder.code_symbols(part) for part in parts]
         size = coder.stored(streams) + _CHUNK_COST * len(streams)
         if best is None or size < best[0]:
             best = size, mode, streams

@@ -22,7 +22,7 @@ from mcodec.codec.streams import (
     plane_of,
 )
 from mcodec.errors import CodecConfigError
-from mcodec.types import FLOATS, Fill, FloatFormat, RunSpec, StreamSpec
+from mcodec.types import FLOATS, Fill, FloatFormat, RunSpec, StreamSpec, numpy_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,19 +119,17 @@ class FloatCodec(Codec):
         exponents = [np.empty(n, np.uint8) for _ in range(1 if form.exponent <= 8 else 2)]
         planes = empty_planes(self.stored_mantissa(form), n)
         kernels.split_float(run.dtype, bits, sign, exponents, planes)
+        search = coder.search(bits)
         mode, top = 0, 0
         if len(exponents) == 1:
             top = min(float_symbols.BITS, len(planes))
             mode, coded = float_symbols.code_top(
-                run.dtype, exponents[0], planes[:top], planes_only=planes_only
+                run.dtype, exponents[0], planes[:top], planes_only=planes_only, search=search
             )
         else:
-            coded = [coder.code(stream, coder.SYMBOLS) for stream in exponents]
-        return mode, [
-            coder.code(sign, coder.PLANE),
-            *coded,
-            *(coder.code(plane, coder.PLANE) for plane in planes[top:]),
-        ]
+            coded = coder.code_all(exponents, coder.SYMBOLS, search=search)
+        signs, *below = coder.code_all([sign, *planes[top:]], coder.PLANE, search=search)
+        return mode, [signs, *coded, *below]
 
     def recode(self, run: RunSpec, block: int, coded: Coded, *, planes_only: bool) -> Coded:
         """Change between fields and symbols; the pattern stays as it is."""
@@ -139,11 +137,18 @@ class FloatCodec(Codec):
         form = FLOATS[run.dtype]
         if planes_only == (mode == 0) or form.exponent > 8:
             return coded
+        import numpy as np
+
+        from mcodec.codec import coder
+
         start, stop = run.span(block)
+        values = np.empty(stop - start, numpy_dtype(run.dtype))
+        self.decode(run, block, mode, [coder.decode(stream) for stream in streams], None, values)
         end = 2 if mode else 2 + min(float_symbols.BITS, self.stored_mantissa(form))
         mode, top = float_symbols.recode_top(
-            run.dtype, mode, streams[1:end], stop - start, planes_only=planes_only
-        )
+            run.dtype, mode, streams[1:end], stop - start,
+            planes_only=planes_only, search=coder.search(patterns(values)),
+        )  # fmt: skip
         return mode, [streams[0], *top, *streams[end:]]
 
     def decode(

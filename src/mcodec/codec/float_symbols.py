@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from mcodec import stored
 from mcodec.codec.streams import as_bytes, empty_planes, invalid
-from mcodec.types import FILL, FLOATS
+from mcodec.types import FILL, FLOATS, ZSTD, CodedStream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mcodec.codec.streams import Stream
-    from mcodec.types import CodedStream
 
     Bytes = NDArray[np.uint8]
 
@@ -27,8 +27,8 @@ BITS: Final = 2  # mantissa bits in a symbol
 _MODES: Final = {"float16": 1, "bfloat16": 15, "float32": 15}
 _STEP: Final = 14  # exponents from one mode's window to the next
 _LAST: Final = (1 << 8 - BITS) - 1  # of a window, counted from its first exponent
+_ROUNDED: Final = 1.01  # what codes of whole bits make of the entropy of exponents, at least
 TOO_WIDE: Final = "a symbol stands for an exponent wider than its field"
-_SMALL: Final = 1 << 12  # exponents that are cheap to code at every level
 
 
 def has_mode(dtype: str, mode: int, mantissa: int) -> bool:
@@ -42,7 +42,12 @@ def first_exponent(mode: int) -> int:
 
 
 def code_top(
-    dtype: str, exponent: Bytes, planes: Sequence[Bytes], *, planes_only: bool
+    dtype: str,
+    exponent: Bytes,
+    planes: Sequence[Bytes],
+    *,
+    planes_only: bool,
+    search: bool = True,
 ) -> tuple[int, list[CodedStream]]:
     """Code the exponents of a block, and its first two planes where they are kept.
 
@@ -56,6 +61,8 @@ def code_top(
         Mantissa planes from the top down: the first `BITS`, or all if there are fewer.
     planes_only
         Stay in mode 0.
+    search
+        Whether matches are looked for (`coder.search`).
 
     Returns
     -------
@@ -63,17 +70,37 @@ def code_top(
     """
     from mcodec.codec import coder
 
+    mode, symbols = 0, None
+    if len(planes) == BITS and not planes_only:
+        mode, symbols = _join(dtype, exponent, planes)
+    if search or coder.matches(exponent):
+        return _best(exponent, planes, mode, symbols)
+    frame, apart = None, 0
+    if symbols is not None:
+        frame, apart = stored.code_symbols(symbols, coder.ROW_COST, BITS)
+    if frame is not None and len(frame) < _ROUNDED * apart:
+        return mode, [CodedStream(ZSTD, 0, exponent.size, frame)]
+    fields = coder.code_all([exponent, *planes], coder.PLANE, search=False)
+    if frame is not None and len(frame) < coder.stored(fields):
+        return mode, [CodedStream(ZSTD, 0, exponent.size, frame)]
+    return 0, fields
+
+
+def _best(
+    exponent: Bytes, planes: Sequence[Bytes], mode: int, symbols: Bytes | None
+) -> tuple[int, list[CodedStream]]:
+    """Try fields and symbols at every level that may pay."""
+    from mcodec.codec import coder
+
     coded = [coder.code(plane, coder.PLANE) for plane in planes]
-    small = exponent.size <= _SMALL
+    small = exponent.size <= coder.SMALL
     fields = coder.code(exponent, coder.SYMBOLS if small else coder.ENTROPY)
     if fields.coder == FILL:
         return 0, [fields, *coded]
-    if len(planes) == BITS and not planes_only:
-        mode, symbols = _join(dtype, exponent, planes)
-        if symbols is not None:
-            joined = coder.code(symbols, coder.PLANE)
-            if len(joined.data) < coder.stored([fields, *coded]):
-                return mode, [joined]
+    if symbols is not None:
+        joined = coder.code(symbols, coder.PLANE)
+        if len(joined.data) < coder.stored([fields, *coded]):
+            return mode, [joined]
     if not small:
         # Where rows repeat a search is worth its time; symbols were searched, and won if they do.
         searched = coder.code(exponent, coder.PLANE)
@@ -89,25 +116,23 @@ def _join(dtype: str, exponent: Bytes, planes: Sequence[Bytes]) -> tuple[int, By
 
     above = int(exponent.max(initial=0)) - _LAST
     mode = 1 + max(0, -(-above // _STEP))
-    first = first_exponent(mode)
-    mantissa = np.empty_like(exponent)
+    mantissa, symbols = np.empty_like(exponent), np.empty_like(exponent)
     kernels.planes_to_bytes(planes, mantissa)
-    symbols = exponent - np.uint8(first)
-    symbols <<= np.uint8(BITS)
-    symbols |= mantissa
-    if first and int(exponent.min(initial=255)) <= first:
-        # The first exponent of a window would need the symbol 0, which is zero's own.
-        below = exponent <= first
-        if exponent[below].any() or mantissa[below].any():
-            return 0, None
-        symbols[below] = 0
-    return mode, symbols
+    # The first exponent of a window would need the symbol 0, which is zero's own.
+    whole = stored.join(exponent, mantissa, first_exponent(mode), BITS, symbols)
+    return (mode, symbols) if whole else (0, None)
 
 
 def recode_top(
-    dtype: str, mode: int, streams: Sequence[CodedStream], n: int, *, planes_only: bool
+    dtype: str,
+    mode: int,
+    streams: Sequence[CodedStream],
+    n: int,
+    *,
+    planes_only: bool,
+    search: bool,
 ) -> tuple[int, list[CodedStream]]:
-    """Code anew what `code_top` coded, as it would with this `planes_only`.
+    """Code anew what `code_top` coded, as it would with these options.
 
     Raises
     ------
@@ -120,7 +145,7 @@ def recode_top(
     if mode:
         decoded = separate(dtype, mode, decoded[0], n)
     exponent, *planes = (as_bytes(stream) for stream in decoded)
-    return code_top(dtype, exponent, planes, planes_only=planes_only)
+    return code_top(dtype, exponent, planes, planes_only=planes_only, search=search)
 
 
 def separate(dtype: str, mode: int, stream: Stream | None, n: int) -> list[Stream]:

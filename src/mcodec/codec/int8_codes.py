@@ -38,7 +38,7 @@ def planes_of(codes: Codes) -> list[CodedStream]:
 
     rows = empty_planes(MAGNITUDE_BITS + 1, codes.size)
     kernels.bytes_to_planes(codes, rows)
-    return [coder.code(row, coder.PLANE) for row in rows]
+    return coder.code_planes(rows, codes.size)
 
 
 def store_codes(codes: Codes, planes: list[CodedStream], *, planes_only: bool) -> Coded:
@@ -47,7 +47,7 @@ def store_codes(codes: Codes, planes: list[CodedStream], *, planes_only: bool) -
 
     if planes_only:
         return PLANES, planes
-    whole = coder.code(codes, coder.SYMBOLS)
+    whole = coder.code_symbols(codes)
     size = coder.stored(planes)
     # Bytes of trained weights are Huffman codes to the last bit, and take twice as long to decode.
     return (BYTES, [whole]) if len(whole.data) <= size - size // _WORTH else (PLANES, planes)

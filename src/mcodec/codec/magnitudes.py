@@ -87,7 +87,7 @@ def symbols_of(
         return None  # no plane shrank: neither will the bytes
     symbols = np.empty(n, np.uint8)
     kernels.planes_to_bytes(planes[:top], symbols)
-    coded = coder.code(symbols, coder.SYMBOLS)
+    coded = coder.code_symbols(symbols)
     return coded if len(coded.data) < limit else None
 
 

@@ -8,12 +8,9 @@ A progressive file is spooled whole, on disk where it is large.
 from __future__ import annotations
 
 import os
-import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass
-from io import BytesIO
-from tempfile import TemporaryFile
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import xxhash
 
@@ -21,6 +18,7 @@ from mcodec import frames, outputs
 from mcodec.container.header import SIZE, Header
 from mcodec.container.layout import Chunk, group, interleave
 from mcodec.container.rows import EMPTY_HASH, ROW, Row, alignment
+from mcodec.container.spool import Nowhere, OnDisk, Spool, Target, write_at
 from mcodec.errors import UsageError
 from mcodec.limits import MAX_FRONT, MAX_ROWS, MIB
 
@@ -34,14 +32,6 @@ if TYPE_CHECKING:
 SPOOL: Final = 64 * MIB
 MANIFEST_LEVEL: Final = 9  # the front is small, and is read at every open
 PAGE: Final = 64
-
-
-class _Nowhere(BytesIO):
-    """A file that forgets what is written."""
-
-    def write(self, data: Any, /) -> int:
-        """Take all of it."""
-        return len(data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +75,19 @@ class ContainerWriter:
         self._rows: dict[int, list[tuple[int, Row]]] = {}
         self._size = 0
         self._stack = ExitStack()
-        self._file: IO[bytes]
-        self._spool: IO[bytes]
-        self._spooled: bool
+        self._file: Target
+        self._spool: Spool | OnDisk | None = Spool()  # None when chunks go straight to the file
+        self._finished = False
 
     def __enter__(self) -> Self:
         if self._path is None:
-            self._file, self._spool, self._spooled = _Nowhere(), _Nowhere(), True
+            self._file = Nowhere()
             return self
         with ExitStack() as stack:
             temporary = stack.enter_context(outputs.atomic_output(self._path))
-            self._file = stack.enter_context(open(temporary, "wb"))
+            # Nothing is buffered: what is written is pieces of many chunks at once.
+            self._file = stack.enter_context(open(temporary, "wb", buffering=0))
             self._folder = os.path.dirname(temporary)
-            self._spool = BytesIO()
-            self._spooled = True
             self._stack = stack.pop_all()
         return self
 
@@ -108,7 +97,7 @@ class ContainerWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None and not self._file.closed:
+        if error is None and not self._finished:
             with self._stack:
                 raise UsageError("the writer was left without finish()")
         self._stack.__exit__(kind, error, trace)
@@ -126,11 +115,12 @@ class ContainerWriter:
             part = parts[member]
             rows = self._rows.setdefault(part.run, [])
             rows.append(self._place(chunks[member][position], part.mode))
-        if self._size > SPOOL:
-            if self._layout != "progressive" and self._spooled:
-                self._leave_spool()
-            elif type(self._spool) is BytesIO and self._spooled:
-                self._spool_to_disk(self._spool)
+        if type(self._spool) is Spool and self._spool.size > SPOOL:
+            if self._layout == "progressive":
+                self._spool = self._stack.enter_context(OnDisk(self._folder, self._spool))
+            else:  # from here on chunks go straight to the file, behind the header
+                self._spool.write_to(self._file, SIZE)
+                self._spool = None
 
     def stored(self, run: int) -> int:
         """Return the bytes of a run's chunks so far."""
@@ -145,29 +135,28 @@ class ContainerWriter:
         header = Header(self._layout, 0, 0, len(stored), len(manifest), len(rows), 0)
         if max(header.front_length, len(manifest)) > MAX_FRONT:
             raise UsageError("the manifest is over the format's limit of 512 MiB")
-        front_offset = SIZE if self._spooled else _up(SIZE + self._size, PAGE)
-        payload = _up(front_offset + header.front_length, PAGE) if self._spooled else SIZE
+        spool = self._spool
+        front_offset = _up(SIZE + self._size, PAGE) if spool is None else SIZE
+        payload = SIZE if spool is None else _up(front_offset + header.front_length, PAGE)
         if self._layout == "progressive":
             order = sorted(range(len(rows)), key=lambda index: rows[index][0])  # stable
             placed = self._copy_in_order([row for _, row in rows], order, payload)
         else:
             placed = [_moved(row, payload) for _, row in rows]
-            if self._spooled:
-                self._copy_spool(payload)
+            if isinstance(spool, Spool):
+                spool.write_to(self._file, payload)
         front = stored + bytes(header.manifest_padded - len(stored))
         front += b"".join(ROW.pack(*row) for row in placed)
         end = max((row.offset + row.stored for row in placed), default=0)
         length = max(front_offset + len(front), end)
-        self._file.seek(front_offset)
-        self._file.write(front)
         digest = xxhash.xxh3_64_intdigest(front)
         header = Header(
             self._layout, length, front_offset, len(stored), len(manifest), len(rows), digest
         )
-        self._file.seek(0)
-        self._file.write(header.pack())
+        write_at(self._file, front_offset, [front])
+        write_at(self._file, 0, [header.pack()])
         self._file.truncate(length)
-        self._file.close()
+        self._finished = True
         return length
 
     def _place(self, chunk: Chunk, mode: int) -> tuple[int, Row]:
@@ -175,35 +164,19 @@ class ContainerWriter:
         if stored == 0:
             row = Row(0, 0, chunk.raw, EMPTY_HASH, chunk.coder, chunk.fill, *_streams(chunk), mode)
             return chunk.level, row
-        target = self._spool if self._spooled else self._file
         offset = _up(self._size, alignment(stored))
-        target.write(bytes(offset - self._size))
         digest = xxhash.xxh3_64()
         for piece in chunk.pieces:
             digest.update(piece)
-            target.write(piece)
+        if self._spool is None:
+            write_at(self._file, SIZE + offset, chunk.pieces)
+        elif self._path is not None:
+            self._spool.put(offset, chunk.pieces)
         self._size = offset + stored
         row = Row(
             offset, stored, chunk.raw, digest.intdigest(), chunk.coder, 0, *_streams(chunk), mode
         )
         return chunk.level, row
-
-    def _leave_spool(self) -> None:
-        """From here on chunks go straight to the file, behind the header."""
-        self._copy_spool(SIZE)
-        self._spool.close()
-        self._spooled = False
-
-    def _spool_to_disk(self, memory: BytesIO) -> None:
-        """Go on in a file beside the target that has no name, so that nothing is left of it."""
-        spool = TemporaryFile(dir=self._folder)  # noqa: SIM115  (the stack closes it)
-        self._spool = self._stack.enter_context(spool)
-        self._spool.write(memory.getbuffer())
-
-    def _copy_spool(self, payload: int) -> None:
-        self._file.seek(payload)
-        self._spool.seek(0)
-        shutil.copyfileobj(self._spool, self._file, MIB)
 
     def _copy_in_order(self, rows: list[Row], order: list[int], payload: int) -> list[Row]:
         """Copy the spooled chunks level by level, and return the rows with their final offsets."""
@@ -213,9 +186,8 @@ class ContainerWriter:
             row = rows[index]
             if row.stored:
                 at = _up(at, alignment(row.stored))
-                self._spool.seek(row.offset)
-                self._file.seek(at)
-                self._file.write(self._spool.read(row.stored))  # 64 MiB at most
+                assert self._spool is not None  # a progressive file is spooled whole
+                write_at(self._file, at, self._spool.get(row.offset, row.stored))
                 placed[index] = row._replace(offset=at)
                 at += row.stored
         return placed

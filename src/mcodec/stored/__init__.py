@@ -35,6 +35,7 @@ def _load() -> Any:
 
 
 _impl: Any = _load()
+REPEATS: Final = 3
 VARIABLE: Final = (1 << 64) - 1  # in place of a stream's length
 
 
@@ -63,6 +64,72 @@ def overlap(rows: Buffer, front: int, length: int) -> int:
     All begin behind the header, as `container.rows` has checked.
     """
     return int(_impl.overlap(rows, front, length))
+
+
+def code(streams: Sequence[Any], cost: int) -> list[tuple[int, int, bytes | None]]:
+    """Code streams whose bytes come again nowhere, each by itself.
+
+    A stream of one byte is a ``fill``; one that a sample says is noise, or that Huffman codes do
+    not make smaller, is ``raw``; others become zstd frames of Huffman codes, without matches.
+
+    Parameters
+    ----------
+    streams
+        Contiguous buffers.
+    cost
+        Bytes that a frame must save, at least.
+
+    Returns
+    -------
+    list of (coder, fill, frame)
+        The frame is None where there is none; the coder `REPEATS` where matches should be looked
+        for, which this does not do.
+    """
+    found: list[tuple[int, int, bytes | None]] = _impl.code(streams, cost)
+    return found
+
+
+def code_symbols(symbols: Any, cost: int, bits: int) -> tuple[bytes | None, int]:
+    """Code symbols as `code` does, and tell how many bytes they would take otherwise.
+
+    Returns
+    -------
+    frame, apart
+        The frame, or None; about how many bytes what is above the low `bits` takes and each of
+        these as a plane, by their entropies.
+    """
+    found: tuple[bytes | None, int] = _impl.code_symbols(symbols, cost, bits)
+    return found
+
+
+def join(exponents: Any, mantissas: Any, first: int, bits: int, symbols: Any) -> bool:
+    """Make symbols of a window (spec/codecs/float.md), and tell whether all numbers have one.
+
+    Parameters
+    ----------
+    exponents, mantissas
+        Bytes, one an element.
+    first
+        The window's first exponent.
+    bits
+        Mantissa bits in a symbol.
+    symbols
+        Where they go.
+    """
+    return bool(_impl.join(exponents, mantissas, first, bits, symbols))
+
+
+def repeats(data: Any, mask: int) -> bool:
+    """Tell whether numbers come again in the same order, as far as a sample of windows says.
+
+    Parameters
+    ----------
+    data
+        A contiguous buffer.
+    mask
+        The bits of each four bytes that count.
+    """
+    return bool(_impl.repeats(data, mask))
 
 
 class ChunkError(ValueError):

@@ -1,7 +1,6 @@
 // The module `_stored`: chunks of several blocks in one call, without the GIL; and row tables.
+#include "held.hpp"
 #include "rows.hpp"
-
-#include <nanobind/nanobind.h>
 
 #include <deque>
 
@@ -9,24 +8,6 @@ namespace nb = nanobind;
 
 namespace mcodec {
 namespace {
-
-// A buffer of Python's, held for as long as it is used.
-class Held {
-  public:
-    Held(nb::handle object, int flags) {
-        if (PyObject_GetBuffer(object.ptr(), &view_, PyBUF_C_CONTIGUOUS | flags) != 0) {
-            throw nb::python_error();
-        }
-    }
-    Held(const Held&) = delete;
-    Held& operator=(const Held&) = delete;
-    ~Held() { PyBuffer_Release(&view_); }
-    uint8_t* data() const { return static_cast<uint8_t*>(view_.buf); }
-    size_t size() const { return static_cast<size_t>(view_.len); }
-
-  private:
-    Py_buffer view_;
-};
 
 nb::object outcome(const Failure& failure, const Plan& plan) {
     static const char* const kKinds[] = {"", "hash", "frame", "short"};
@@ -102,8 +83,13 @@ uint64_t find_overlap(nb::handle rows, uint64_t front, uint64_t length) {
 }  // namespace
 }  // namespace mcodec
 
+namespace mcodec {
+void bind_coders(nb::module_& m);  // bindings_coders.cpp
+}
+
 NB_MODULE(_stored, m) {
     m.def("read", &mcodec::read);
     m.def("plain_rows", &mcodec::count_plain);
     m.def("overlap", &mcodec::find_overlap);
+    mcodec::bind_coders(m);
 }

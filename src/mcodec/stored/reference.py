@@ -7,7 +7,7 @@ one by one, which is what the compiled code is compared with.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from array import array
@@ -43,3 +43,30 @@ def overlap(rows: Buffer, front: int, length: int) -> int:
             return start
         end = start + size
     return 0
+
+
+def code(streams: Sequence[Any], cost: int) -> list[tuple[int, int, bytes | None]]:
+    """Leave all streams to who looks for matches: see `mcodec.stored.code`."""
+    return [(3, 0, None) for _ in streams]
+
+
+def code_symbols(symbols: Any, cost: int, bits: int) -> tuple[bytes | None, int]:
+    """Make no frame: see `mcodec.stored.code_symbols`."""
+    return None, 0
+
+
+def join(exponents: Any, mantissas: Any, first: int, bits: int, symbols: Any) -> bool:
+    """See `mcodec.stored.join`."""
+    import numpy as np
+
+    symbols[:] = (exponents - np.uint8(first)) << np.uint8(bits) | mantissas
+    if not first:
+        return True
+    below = exponents <= first
+    symbols[below] = 0
+    return not (exponents[below].any() or mantissas[below].any())
+
+
+def repeats(data: Any, mask: int) -> bool:
+    """Return True: whoever codes looks for matches, as the zstandard package does."""
+    return True

@@ -1,0 +1,149 @@
+"""Chunks that wait until it is known where in the file they stand.
+
+In memory they are kept as the pieces that they came in, so that nothing is copied before it is
+written; on disk they lie in a file that has no name, so that nothing is left of it.
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import islice
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    Pieces = Sequence[bytes | memoryview]
+
+AT_ONCE: Final = min(1024, os.sysconf("SC_IOV_MAX")) if hasattr(os, "sysconf") else 16
+
+
+class Target(Protocol):
+    """Where a writer puts things: an unbuffered file, or something that behaves like one."""
+
+    def seek(self, offset: int, /) -> int:
+        """Go to a place."""
+
+    def truncate(self, size: int, /) -> int:
+        """End the file there."""
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+
+
+class Nowhere:
+    """A file that forgets what is written, to learn how long one would be."""
+
+    def seek(self, offset: int, /) -> int:
+        """Go nowhere."""
+        return offset
+
+    def truncate(self, size: int, /) -> int:
+        """End nothing."""
+        return size
+
+    def fileno(self) -> int:
+        """Return no descriptor."""
+        return -1
+
+
+class Spool:
+    """Chunks in memory, in the order of their places."""
+
+    def __init__(self) -> None:
+        self._chunks: dict[int, Pieces] = {}
+        self.size = 0
+
+    def put(self, offset: int, pieces: Pieces) -> None:
+        """Keep a chunk, behind those before."""
+        self._chunks[offset] = pieces
+        self.size = offset + sum(map(len, pieces))
+
+    def get(self, offset: int, size: int) -> Pieces:
+        """Return a chunk."""
+        return self._chunks[offset]
+
+    def write_to(self, file: Target, payload: int) -> None:
+        """Write all chunks, as if the place 0 were at `payload`."""
+        write_at(file, payload, self._gapless())
+
+    def _gapless(self) -> Iterable[bytes | memoryview]:
+        end = 0
+        for offset, pieces in self._chunks.items():
+            if offset > end:
+                yield bytes(offset - end)
+            yield from pieces
+            end = offset + sum(map(len, pieces))
+
+
+class OnDisk:
+    """Chunks in a file without a name, in a folder.
+
+    Parameters
+    ----------
+    folder
+        Where there is room for it: that of the output.
+    waiting
+        What has waited in memory.
+    """
+
+    def __init__(self, folder: str, waiting: Spool) -> None:
+        self._file: Any = TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 (see __exit__)
+        self.size = waiting.size
+        try:
+            waiting.write_to(self._file, 0)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def put(self, offset: int, pieces: Pieces) -> None:
+        """Keep a chunk."""
+        write_at(self._file, offset, pieces)
+        self.size = offset + sum(map(len, pieces))
+
+    def get(self, offset: int, size: int) -> Pieces:
+        """Return a chunk, of 64 MiB at most."""
+        self._file.seek(offset)
+        parts = []
+        while size:
+            part = self._file.read(size)
+            if not part:
+                raise OSError("the temporary file beside the output ends early")
+            parts.append(part)
+            size -= len(part)
+        return parts
+
+
+def write_at(file: Target, offset: int, pieces: Iterable[bytes | memoryview]) -> None:
+    """Write pieces one after another from a place on, many in one call."""
+    descriptor = file.fileno()
+    if descriptor < 0:
+        return
+    file.seek(offset)
+    left = iter(pieces)
+    while batch := list(islice(left, AT_ONCE)):
+        _write_all(descriptor, batch)
+
+
+def _write_all(descriptor: int, batch: list[bytes | memoryview]) -> None:
+    """Write a batch to its end: the system may take less at once."""
+    while batch:
+        written = os.writev(descriptor, batch)
+        while batch and written >= len(batch[0]):
+            written -= len(batch.pop(0))
+        if batch and written:
+            batch[0] = memoryview(batch[0])[written:]

@@ -1,0 +1,90 @@
+// The part of `_stored` that codes streams, without the GIL.
+#include "coders.hpp"
+#include "held.hpp"
+
+#include <deque>
+
+namespace mcodec {
+namespace {
+
+constexpr uint32_t kSalt = 0x5bd1e995u;
+
+nb::object bytes_of(const uint8_t* data, size_t size) {
+    return nb::bytes(reinterpret_cast<const char*>(data), size);
+}
+
+// See `mcodec.stored.code`.
+nb::list code_streams(nb::handle streams, size_t cost) {
+    std::deque<Held> held;
+    for (nb::handle stream : nb::iter(streams)) held.emplace_back(stream, 0);
+    // Memory that the thread keeps: fresh pages cost as much as coding.
+    thread_local std::vector<uint8_t> out;
+    std::vector<Coded> coded;
+    coded.reserve(held.size());
+    {
+        nb::gil_scoped_release released;
+        out.clear();
+        Coder coder(cost, out);
+        for (const Held& stream : held) coded.push_back(coder.next(stream.data(), stream.size()));
+    }
+    nb::list found;
+    for (size_t i = 0; i < coded.size(); ++i) {
+        const Coded& one = coded[i];
+        const bool fill = one.kind == Coded::kFill;
+        const int value = fill && held[i].size() > 0 ? held[i].data()[0] : 0;
+        nb::object frame = nb::none();
+        if (one.kind == Coded::kZstd) frame = bytes_of(out.data() + one.at, one.size);
+        found.append(nb::make_tuple(static_cast<int>(one.kind), value, frame));
+    }
+    return found;
+}
+
+// See `mcodec.stored.code_symbols`.
+nb::tuple code_symbols(nb::handle symbols, size_t cost, int bits) {
+    const Held held(symbols, 0);
+    thread_local std::vector<uint8_t> out;
+    Coded coded{Coded::kFill};
+    Counts counts{};
+    size_t parted = 0;
+    {
+        nb::gil_scoped_release released;
+        out.clear();
+        coded = code(held.data(), held.size(), cost, out, &counts);
+        if (coded.kind == Coded::kZstd) parted = apart(counts, held.size(), bits);
+    }
+    nb::object frame = nb::none();
+    if (coded.kind == Coded::kZstd) frame = bytes_of(out.data() + coded.at, coded.size);
+    return nb::make_tuple(frame, parted);
+}
+
+// See `mcodec.stored.repeats`.
+bool find_repeats(nb::handle data, uint32_t mask) {
+    const Held held(data, 0);
+    nb::gil_scoped_release released;
+    return repeats(held.data(), held.size(), mask, kSalt, 8);
+}
+
+// See `mcodec.stored.join`.
+bool join_symbols(nb::handle exponents, nb::handle mantissas, int first, int bits,
+                  nb::handle symbols) {
+    const Held high(exponents, 0);
+    const Held low(mantissas, 0);
+    const Held out(symbols, PyBUF_WRITABLE);
+    if (low.size() != high.size() || out.size() != high.size()) {
+        throw nb::value_error("symbols, exponents and mantissas are not as many");
+    }
+    nb::gil_scoped_release released;
+    return join(high.data(), low.data(), high.size(), static_cast<uint8_t>(first), bits,
+                out.data());
+}
+
+}  // namespace
+
+void bind_coders(nb::module_& m) {
+    m.def("code", &code_streams);
+    m.def("code_symbols", &code_symbols);
+    m.def("repeats", &find_repeats);
+    m.def("join", &join_symbols);
+}
+
+}  // namespace mcodec
