@@ -31,8 +31,9 @@ import peers
 import zstandard
 
 import mcodec
-from mcodec.api.listing import list_tasks, list_tensors
+from mcodec.api.listing import list_tensors
 from mcodec.api.sources import open_source
+from mcodec.api.tasklist import list_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

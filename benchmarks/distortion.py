@@ -22,7 +22,7 @@ import numpy as np
 import zstandard
 
 import mcodec
-from mcodec.api.listing import list_tasks
+from mcodec.api.tasklist import list_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -19,7 +19,7 @@ import corpus
 import peers
 
 import mcodec
-from mcodec.api.listing import list_tasks
+from mcodec.api.tasklist import list_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

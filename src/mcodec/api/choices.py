@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mcodec.api.listing import list_tensors, place_names
 from mcodec.codec.plan import codec_string
 
 if TYPE_CHECKING:
@@ -13,7 +12,8 @@ if TYPE_CHECKING:
 
     from mcodec.api.auto import Choice, Cost
     from mcodec.api.planning import Place
-    from mcodec.container.reader import ContainerReader
+    from mcodec.api.tasklist import Shares
+    from mcodec.container.manifest import Manifest
 
 ALIAS = "alias"
 
@@ -47,33 +47,39 @@ class ChoiceRow:
 
 
 def list_choices(
-    reader: ContainerReader, choices: Sequence[Choice], stored: Mapping[Place, Place]
+    manifest: Manifest,
+    shares: Shares,
+    choices: Sequence[Choice],
+    stored: Mapping[Place, Place],
 ) -> Iterator[ChoiceRow]:
     """Yield what was chosen, with the bytes that it took in the file.
 
     Parameters
     ----------
-    reader
-        The file that was written.
+    manifest, shares
+        Of the file that was written.
     choices
         Of `auto`.
     stored
         The tensors that are stored as another one.
     """
-    tasks = reader.manifest.tasks
-    names = place_names(reader)
-    rows = [list_tensors(reader, task, names) for task in tasks]
+    tasks = manifest.tasks
+
+    def took(place: Place) -> int:
+        tensor = tasks[place[0]].tensors[place[1]]
+        return shares.of(tensor.run, tensor.member)
+
     for choice in choices:
         task = choice.places[0][0]
         tensors = tuple(tasks[task].tensors[index].name for _, index in choice.places)
-        took = sum(rows[task][index].stored_bytes for _, index in choice.places)
+        total = sum(map(took, choice.places))
         name = choice.codec.codec_id
         cost = choice.costs.get(name)
         beside = 0 if cost is None else cost.read - cost.file
-        plain = choice.costs["float"].file if choice.costs else took
+        plain = choice.costs["float"].file if choice.costs else total
         text = codec_string(choice.codec.config())
-        yield ChoiceRow(tasks[task].name, tensors, text, took + beside, took, plain, choice.costs)
+        yield ChoiceRow(tasks[task].name, tensors, text, total + beside, total, plain, choice.costs)
     for (task, index), first in stored.items():
-        took = rows[first[0]][first[1]].stored_bytes
+        read = took(first)
         name = tasks[task].tensors[index].name
-        yield ChoiceRow(tasks[task].name, (name,), ALIAS, took, 0, took, {})
+        yield ChoiceRow(tasks[task].name, (name,), ALIAS, read, 0, read, {})

@@ -13,11 +13,11 @@ from mcodec.api import sources as inputs
 from mcodec.api.choices import list_choices
 from mcodec.api.editadd import Adding
 from mcodec.api.editorder import arrange, named_runs, without
-from mcodec.api.editreport import EditReport, stored_bytes
+from mcodec.api.editreport import EditReport
 from mcodec.api.editunknown import Unknown
 from mcodec.api.editwrite import write_edited
 from mcodec.api.handle import open as open_file
-from mcodec.api.listing import list_tasks
+from mcodec.api.tasklist import Shares, stored_bytes, task_rows
 from mcodec.engine import workers
 from mcodec.limits import decoded_budget
 from mcodec.outputs import check_output
@@ -140,7 +140,7 @@ class Edit:
     def _keep(self, manifest: Manifest, order: Sequence[int]) -> None:
         """Count what stays of tasks that are taken out."""
         gone = named_runs(self.manifest.tasks) - named_runs(manifest.tasks)
-        self._hidden = stored_bytes(self._reader, gone.intersection(order))
+        self._hidden = sum(stored_bytes(self._reader, gone.intersection(order)).values())
 
     def report(
         self,
@@ -152,8 +152,10 @@ class Edit:
         """Say what was done, by the file that was written."""
         with open_file(self._out, jobs=1, max_decoded=1 << 62) as file:
             size = file.reader.size
-            rows = list_tasks(file.reader)
-            choices = tuple(list_choices(file.reader, *self._chosen)) if added else ()
+            reader = file.reader
+            shares = Shares(reader.runs, stored_bytes(reader, range(len(reader.runs))))
+            rows = task_rows(reader.manifest, shares.specs, shares.stored)
+            choices = tuple(list_choices(reader.manifest, shares, *self._chosen)) if added else ()
         for row in rows:
             if row.source_bytes > decoded_budget(size):
                 self._warnings.append(

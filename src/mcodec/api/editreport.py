@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from mcodec.api.choices import ChoiceRow
-    from mcodec.api.listing import TaskRow
-    from mcodec.container.reader import ContainerReader
+    from mcodec.api.tasklist import TaskRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +66,3 @@ class EditReport:
             "tasks": [row.to_json() for row in self.tasks],
             "warnings": list(self.warnings),
         }
-
-
-def stored_bytes(reader: ContainerReader, runs: Iterable[int]) -> int:
-    """Return the bytes of the chunks of some runs."""
-    return sum(
-        row.stored
-        for run in runs
-        for block in range(-1, reader.runs[run].blocks)
-        for row in reader.rows(run, block)
-    )

@@ -1,19 +1,16 @@
-"""What a file holds: the figures of `ls` and `info` (design, section 7).
-
-`list_tasks` needs no NumPy, so that `mcodec ls` starts fast.
-"""
+"""What a file holds, tensor by tensor: the figures of `info` (design, section 7)."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
+from mcodec.api.tasklist import share
 from mcodec.codec.plan import codec_string
 from mcodec.container.rows import STAGGER, staggers
-from mcodec.types import FILL, TensorSpec, itemsize
+from mcodec.types import FILL, TensorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,53 +21,6 @@ if TYPE_CHECKING:
     from mcodec.types import StreamSpec
 
 CODERS: Final = ("fill", "raw", "zstd")
-
-
-@dataclass(frozen=True, slots=True)
-class TaskRow:
-    """One task in a listing.
-
-    ``source_bytes`` counts arrays only; ``stored_bytes`` the streams of the task, those that
-    several tasks share with the first of them. What a task has to read is the sum of
-    ``shared_bytes``, which another task needs too, ``delta_bytes``, told from what is shared, and
-    ``own_bytes``.
-    """
-
-    name: str
-    tensors: int
-    parameters: int
-    source_bytes: int
-    stored_bytes: int
-    shared_bytes: int
-    delta_bytes: int
-    own_bytes: int
-    meta: dict[str, str]
-
-    @property
-    def read_bytes(self) -> int:
-        """What a loader that wants this task has to read."""
-        return self.shared_bytes + self.delta_bytes + self.own_bytes
-
-    @property
-    def bits_per_weight(self) -> float:
-        """Stored bits for each parameter."""
-        return 8 * self.stored_bytes / self.parameters if self.parameters else 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the keys that `ls --json` promises."""
-        return {
-            "name": self.name,
-            "tensors": self.tensors,
-            "parameters": self.parameters,
-            "source_bytes": self.source_bytes,
-            "stored_bytes": self.stored_bytes,
-            "bits_per_weight": round(self.bits_per_weight, 4),
-            "shared_bytes": self.shared_bytes,
-            "delta_bytes": self.delta_bytes,
-            "own_bytes": self.own_bytes,
-            "read_bytes": self.read_bytes,
-            "meta": self.meta,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,48 +77,6 @@ class TensorRow:
             "source_digest": self.source_digest,
             "digest_tensors": self.digest_tensors,
         }
-
-
-def list_tasks(reader: ContainerReader) -> list[TaskRow]:
-    """Return a row for each task."""
-    needed = [needed_runs(reader, task) for task in reader.manifest.tasks]
-    users = Counter(run for runs in needed for run in runs)
-    stored = {
-        run: sum(row.stored for block in range(-1, spec.blocks) for row in reader.rows(run, block))
-        for run, spec in enumerate(reader.runs)
-        if run in users
-    }
-    counted: set[int] = set()
-    rows = []
-    for task, runs in zip(reader.manifest.tasks, needed, strict=True):
-        shared = delta = own = 0
-        for run in runs:
-            if users[run] > 1:
-                shared += stored[run]
-            elif reader.manifest.runs[run].stands_on is not None:
-                delta += stored[run]
-            else:
-                own += stored[run]
-        parameters = source = 0
-        for tensor in task.tensors:
-            spec = reader.runs[tensor.run]
-            parameters += spec.sizes[tensor.member]
-            source += spec.sizes[tensor.member] * itemsize(spec.dtype)
-        new = sum(stored[run] for run in runs - counted)
-        counted |= runs
-        sizes = (parameters, source, new, shared, delta, own)
-        rows.append(TaskRow(task.name, len(task.tensors), *sizes, dict(task.meta)))
-    return rows
-
-
-def needed_runs(reader: ContainerReader, task: Task) -> set[int]:
-    """Return the runs that a task's tensors lie in, and those that these stand on."""
-    runs = {tensor.run for tensor in task.tensors}
-    for run in tuple(runs):
-        bases = reader.manifest.runs[run].stands_on
-        if bases is not None:
-            runs.update(below for places in bases.roles for below, _ in places)
-    return runs
 
 
 def list_tensors(
@@ -236,13 +144,6 @@ def _bases(
     bases = reader.manifest.runs[tensor.run].stands_on
     places = [] if bases is None else [role[tensor.member] for role in bases.roles]
     return tuple(names[place] for place in places if place in names)
-
-
-def share(amount: int, before: int, size: int, total: int) -> int:
-    """Split an amount by elements so that the shares of all members add up to it."""
-    if not total:
-        return 0
-    return amount * (before + size) // total - amount * before // total
 
 
 def _streams(reader: ContainerReader, run: int) -> list[StreamRow]:

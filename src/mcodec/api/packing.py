@@ -11,11 +11,11 @@ from mcodec.api.codings import Codings
 from mcodec.api.describe import describe
 from mcodec.api.encode import EncodedBlock, RunEncoder
 from mcodec.api.equal import users_of
-from mcodec.api.listing import list_tasks, share
 from mcodec.api.packreport import Measured, PackReport, TaskCost
 from mcodec.api.pairing import find_tensor, pair_tensors
 from mcodec.api.planning import Coding
 from mcodec.api.runs import RunPlan, lay_out
+from mcodec.api.tasklist import Shares, task_rows
 from mcodec.codec import error
 from mcodec.codec.raw import RawCodec
 from mcodec.container.writer import ContainerWriter
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from mcodec.api.planning import Options, Place
     from mcodec.api.progress import Progress
+    from mcodec.container.manifest import Manifest
     from mcodec.formats.base import TensorSource
 
 SKELETON: Final = "skeleton"
@@ -54,6 +55,7 @@ class Packing(Codings):
         self._progress = progress
         self._meta = meta
         self._runs: list[RunPlan] = []
+        self._manifest: Manifest
 
     def code(self, fuse: bool, overrides: Sequence[tuple[int, str, int, str]]) -> None:
         """Choose codecs, survey what needs it, and lay tensors into runs."""
@@ -89,24 +91,21 @@ class Packing(Codings):
                 f"the file has {size:,} bytes, and its plan says {planned:,}: the plan was made "
                 "for other values, options or versions, or was edited"
             )
-        fused = {encoder.plan.fused for encoder in encoders} - {None}
-        return self._report(out, size, len(fused))
+        return self._report(out, size, encoders, writer)
 
     def measure(self) -> Measured:
         """Encode all blocks as `write` does, and write nothing."""
         with ContainerWriter(None, self._layout) as writer:
             encoders, size = self._encode(writer)
+        shares = _shares(encoders, writer)
         stored: dict[Place, int] = {}
         errors: dict[Place, error.Stats | None] = {}
         for encoder in encoders:
-            plan, total, before = encoder.plan, writer.stored(encoder.number), 0
+            plan = encoder.plan
             _, _, found = encoder.certificate()
-            elements = sum(plan.spec.sizes)
             for member, index in enumerate(plan.members):
-                amount = plan.spec.sizes[member]
-                stored[plan.task, index] = share(total, before, amount, elements)
+                stored[plan.task, index] = shares.of(encoder.number, member)
                 errors[plan.task, index] = error.NO_ERROR if found is None else found[member]
-                before += amount
         return Measured(size, stored, errors)
 
     def _encode(self, writer: ContainerWriter) -> tuple[list[RunEncoder], int]:
@@ -135,8 +134,10 @@ class Packing(Codings):
                 encoders[block.part.run].take(block)
                 done += 0 if block.source is None else block.source.nbytes
             self._progress(done, total)
-        manifest = describe(self._names, self._tasks, encoders, self._place, skeletons, self._meta)
-        return encoders, writer.finish(manifest.encode(f"mcodec {mcodec.__version__}"))
+        self._manifest = describe(
+            self._names, self._tasks, encoders, self._place, skeletons, self._meta
+        )
+        return encoders, writer.finish(self._manifest.encode(f"mcodec {mcodec.__version__}"))
 
     def _add_skeletons(self) -> dict[int, int]:
         """Add each task's skeleton as its last run; return their numbers by task."""
@@ -169,12 +170,17 @@ class Packing(Codings):
             for block in range(-1, group[0].plan.spec.blocks):
                 yield [(encoder, block) for encoder in group]
 
-    def _report(self, out: str | os.PathLike[str], size: int, fused: int) -> PackReport:
-        from mcodec.api.handle import open as open_file
-
-        with open_file(out, max_decoded=1 << 62) as file:
-            rows = list_tasks(file.reader)
-            choices = tuple(list_choices(file.reader, self._choices, self._stored))
+    def _report(
+        self,
+        out: str | os.PathLike[str],
+        size: int,
+        encoders: Sequence[RunEncoder],
+        writer: ContainerWriter,
+    ) -> PackReport:
+        shares = _shares(encoders, writer)
+        rows = task_rows(self._manifest, shares.specs, shares.stored)
+        choices = tuple(list_choices(self._manifest, shares, self._choices, self._stored))
+        fused = {encoder.plan.fused for encoder in encoders} - {None}
         for row in rows:
             if row.source_bytes > decoded_budget(size):
                 self._warnings.append(
@@ -191,7 +197,7 @@ class Packing(Codings):
             self._layout,
             self._options.optimize,
             costs,
-            fused,
+            len(fused),
             choices,
             tuple(self._warnings),
         )
@@ -208,6 +214,12 @@ class Packing(Codings):
             width = coding.codec.weight_bits or 8 * itemsize(tensor.dtype)
             total += width * tensor.size
         return -(-total // 8)
+
+
+def _shares(encoders: Sequence[RunEncoder], writer: ContainerWriter) -> Shares:
+    """Return the bytes of each member of each run."""
+    stored = {encoder.number: writer.stored(encoder.number) for encoder in encoders}
+    return Shares([encoder.plan.spec for encoder in encoders], stored)
 
 
 def _encode(blocks: list[tuple[RunEncoder, int]]) -> list[EncodedBlock]:

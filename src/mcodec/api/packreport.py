@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mcodec.api.choices import ChoiceRow
-    from mcodec.api.listing import TaskRow
     from mcodec.api.planning import Place
+    from mcodec.api.tasklist import TaskRow
     from mcodec.codec import error
 
 

@@ -12,9 +12,7 @@ import msgspec
 
 from mcodec.api.listing import (
     list_pairs,
-    list_tasks,
     list_tensors,
-    needed_runs,
     place_names,
 )
 from mcodec.api.reportfigures import (
@@ -25,6 +23,7 @@ from mcodec.api.reportfigures import (
     TensorFigures,
 )
 from mcodec.api.reportsums import Place, Stats, Sum, Whole
+from mcodec.api.tasklist import list_tasks, needed_runs
 from mcodec.codec.plan import codec_string
 from mcodec.container.header import SIZE as HEADER_BYTES
 
@@ -119,7 +118,7 @@ def _parts(reader: ContainerReader, whole: Whole) -> dict[str, int]:
     """
     header = reader.header
     skeletons = {task.skeleton_run for task in reader.manifest.tasks}
-    needed = {run for task in reader.manifest.tasks for run in needed_runs(reader, task)}
+    needed = {run for task in reader.manifest.tasks for run in needed_runs(reader.manifest, task)}
     parts = dict.fromkeys(("tensors", "bases", "skeletons", "unnamed"), 0)
     for run in range(len(reader.runs)):
         stored = _stored(reader, run)

@@ -7,7 +7,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from mcodec.api.listing import StreamRow, TaskRow
+    from mcodec.api.listing import StreamRow
+    from mcodec.api.tasklist import TaskRow
 
 # Parts of a file, in the order that a report says them in; together they are every byte of it.
 PARTS: Final = {

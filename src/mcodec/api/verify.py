@@ -13,8 +13,8 @@ from mcodec.api.against import Difference, compare
 from mcodec.api.ahead import Telling, blocks, decoded
 from mcodec.api.decode import RunDecoder
 from mcodec.api.handle import open as open_file
-from mcodec.api.listing import needed_runs
 from mcodec.api.progress import Progress, no_progress
+from mcodec.api.tasklist import needed_runs
 from mcodec.engine import map_ordered, workers
 from mcodec.errors import FormatError, UsageError
 from mcodec.types import itemsize
@@ -120,7 +120,7 @@ def _runs_of(file: File, task: str | None) -> list[int]:
         return list(range(len(file.reader.runs)))
     entry = file.entry(task)
     skeleton = set() if entry.skeleton_run is None else {entry.skeleton_run}
-    return sorted(needed_runs(file.reader, entry) | skeleton)
+    return sorted(needed_runs(file.reader.manifest, entry) | skeleton)
 
 
 def _work(

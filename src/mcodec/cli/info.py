@@ -41,7 +41,8 @@ def command(
     """
     from mcodec.api import precision
     from mcodec.api.handle import open as open_file
-    from mcodec.api.listing import list_pairs, list_tasks, list_tensors
+    from mcodec.api.listing import list_pairs, list_tensors
+    from mcodec.api.tasklist import list_tasks
 
     path = options.find_file(file)
     with (

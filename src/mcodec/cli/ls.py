@@ -23,7 +23,7 @@ def command(
     """
     from mcodec.api import precision
     from mcodec.api.handle import open as open_file
-    from mcodec.api.listing import list_tasks
+    from mcodec.api.tasklist import list_tasks
 
     path = options.find_file(file)
     with (

@@ -13,7 +13,7 @@ from mcodec.api.words import counted, elide, printable, size
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from mcodec.api.listing import TaskRow
+    from mcodec.api.tasklist import TaskRow
 
 __all__ = [
     "counted",

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import mcodec
-from mcodec.api.listing import list_pairs, list_tasks, list_tensors, sqnr_db
+from mcodec.api.listing import list_pairs, list_tensors, sqnr_db
+from mcodec.api.tasklist import list_tasks
 from mcodec.codec.plan import codec_string, parse_codec
 from support import cases
 
