@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -113,11 +113,11 @@ class TensorSpec:
     name: str
     dtype: str
     shape: tuple[int, ...]
+    size: int = field(init=False, repr=False, compare=False)
+    """The number of elements; 1 for a zero-dimensional tensor."""
 
-    @property
-    def size(self) -> int:
-        """The number of elements; 1 for a zero-dimensional tensor."""
-        return math.prod(self.shape)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", math.prod(self.shape))  # it is asked for all the time
 
     @property
     def nbytes(self) -> int:

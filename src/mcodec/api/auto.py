@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from mcodec.api.choosing import cut
 from mcodec.api.runs import OWN_RUN
-from mcodec.api.trial import SPARSE, Sample, Thinned, sample
+from mcodec.api.trial import SPARSE, Sample, Thinned, sample, zeros
 from mcodec.codec.csr import CsrCodec
 from mcodec.codec.delta import DeltaCodec
 from mcodec.codec.float import FloatCodec
@@ -124,7 +124,7 @@ class Chooser:
                 groups[place] = [place]
                 continue
             base = self._first.get(place)
-            sparse = sample(self._thin, [place]).zeros >= SPARSE
+            sparse = zeros(self._values, place) >= SPARSE
             kind = (place[0], tensor.dtype, sparse, None if base is None else base[0])
             groups.setdefault(kind, []).append(place)
         return [tuple(group) for group in groups.values()]

@@ -44,9 +44,12 @@ class ChangedSource:
 
     def read(self, index: int, start: int, stop: int) -> NDArray[Any]:
         """Return elements [start, stop) of tensor `index`, changed."""
-        values = self._source.read(index, start, stop)
+        values: NDArray[Any] = self._source.read(index, start, stop)
         change = self._changes.get(self.same_as.get(index, index))
-        return values if change is None else change(values, start)
+        if change is None:
+            return values
+        own: NDArray[Any] = values if values.flags.writeable else values.copy()
+        return change(own, start)
 
     def close(self) -> None:
         """Nothing to release."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mcodec.codec.base import Codec
     from mcodec.formats.base import TensorSource
 
+    Coded = tuple[Place, tuple[Codec, tuple[Place, ...]]]
+
 
 class Codings:
     """Finds what is equal, what stands on what, and with which codec each tensor is stored.
@@ -90,7 +92,9 @@ class Codings:
         self._codings += [{} for _ in self._models[len(self._codings) :]]  # owner maps
         # What others stand on first: a survey may need its canonical decode.
         for based in (False, True):
-            work = [item for item in chosen.codecs.items() if bool(item[1][1]) == based]
+            work = self._unplain(
+                item for item in chosen.codecs.items() if bool(item[1][1]) == based
+            )
             found = map_ordered(self._executor, self._survey, work)
             for (place, _), (coding, warning) in zip(work, found, strict=True):
                 self._codings[place[0]][place[1]] = coding
@@ -132,7 +136,24 @@ class Codings:
         for pattern in self._options.plan.unused(tensors):
             self._warnings.append(f"the plan's pattern {pattern!r} matches no tensor")
 
-    def _survey(self, item: tuple[Place, tuple[Codec, tuple[Place, ...]]]) -> tuple[Coding, str]:
+    def _unplain(self, items: Iterable[Coded]) -> list[Coded]:
+        """Return the tensors whose codecs want to see them, and take note of the others."""
+        checked: dict[tuple[Codec, str], Coding] = {}
+        left = []
+        for item in items:
+            (task, index), (codec, bases) = item
+            dtype = self._models[task].tensors[index].dtype
+            if bases or not codec.plain:
+                left.append(item)
+                continue
+            coding = checked.get((codec, dtype))
+            if coding is None:  # the first of them is checked
+                coding, _ = self._survey(item)
+                checked[codec, dtype] = coding
+            self._codings[task][index] = coding
+        return left
+
+    def _survey(self, item: Coded) -> tuple[Coding, str]:
         place, (codec, bases) = item
         found: list[str] = []
         coding = survey(self._values, place, codec, bases, found.append)

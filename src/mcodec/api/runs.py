@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -101,7 +100,7 @@ def lay_out(
     for task, tensors in enumerate(models):
         for index in range(len(tensors)):
             if (task, index) not in grouped and index in codings[task]:
-                layout.add({task: index}, fused=False)
+                layout.add_alone(task, index)
     return sorted((run.seal() for run in layout.runs), key=_order)
 
 
@@ -111,7 +110,7 @@ def _order(run: RunPlan) -> tuple[bool, int, int]:
 
 def _leaf(name: str) -> str:
     """Return what a tensor is in its layer: ``gamma:0``, ``running_var``."""
-    return re.split("[/.]", name)[-1]
+    return name[max(name.rfind("/"), name.rfind(".")) + 1 :]
 
 
 class _Layout:
@@ -158,6 +157,24 @@ class _Layout:
             run.bases = run.bases or [[] for _ in below]
             for places, place in zip(run.bases, below, strict=True):
                 places.append(place)
+
+    def add_alone(self, task: int, index: int) -> None:
+        """Put a tensor that is not fused into a run: as `add`, at a fraction of the time."""
+        tensor, coding = self._models[task][index], self._codings[task][index]
+        size = tensor.size
+        if size >= OWN_RUN or coding.bases:
+            self.add({task: index}, fused=False)
+            return
+        users = self._users_of((task, index))
+        kind = (tensor.dtype, False, (task,), (coding.codec,), (users,), self._leaf(task, tensor))
+        runs, used = self._open.get(kind, ([], SHARED_RUN))
+        start = -(-used // RUN_ALIGNMENT) * RUN_ALIGNMENT
+        if not runs or start + size > SHARED_RUN:
+            runs = self._start({task: index}, [coding.codec], tensor.dtype, fused=False)
+            start = 0
+        self._open[kind] = (runs, start + size)
+        runs[0].members.append(index)
+        runs[0].shapes.append(tensor.shape)
 
     def _leaf(self, task: int, tensor: TensorSpec) -> str:
         """Return the last part of a name where many small tensors have it, else nothing."""

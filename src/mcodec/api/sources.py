@@ -50,7 +50,10 @@ class ArraySource:
         target = numpy_dtype(spec.dtype)
         if part.dtype.byteorder == ">" or (part.dtype.kind == "c" and not part.dtype.isnative):
             part = part.byteswap().view(part.dtype.newbyteorder("<"))
-        return np.array(part, order="C").view(target)
+        # What lies as it should is not copied, and not to be written to: it is the caller's.
+        found = np.ascontiguousarray(part).view(target)
+        found.flags.writeable = False
+        return found
 
     def close(self) -> None:
         """Nothing to release."""

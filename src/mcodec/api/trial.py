@@ -151,6 +151,15 @@ def sample(values: Values, places: Sequence[Place]) -> Sample:
     return Sample(values, run, tuple(places), tuple(blocks), share, weight)
 
 
+def zeros(values: Values, place: Place) -> float:
+    """Return which part of a small tensor is zeros."""
+    import numpy as np
+
+    size = values.spec(place).size
+    array = values.read(place, 0, size)
+    return 1 - int(np.count_nonzero(array.view(f"u{array.itemsize}"))) / size if size else 0.0
+
+
 class Thinned(Values):
     """The values of large tensors thinned out: a few pieces stand for the whole.
 

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
+from mcodec.api.smalls import SMALL, Smalls
 from mcodec.codec import coder
 from mcodec.types import RunSpec, numpy_dtype
 
@@ -38,6 +39,7 @@ class Values:
         self._codings = codings
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[Place, int], NDArray[Any]] = OrderedDict()
+        self._small = Smalls(models)
 
     def spec(self, place: Place) -> TensorSpec:
         """Return a tensor's name, dtype and shape."""
@@ -51,7 +53,10 @@ class Values:
     def read(self, place: Place, start: int, stop: int) -> NDArray[Any]:
         """Return elements [start, stop), one-dimensional, as they came."""
         task, index = place
-        return self.models[task].read(index, start, stop)
+        model = self.models[task]
+        if model.tensors[index].nbytes > SMALL:
+            return model.read(index, start, stop)
+        return self._small.read(place)[start:stop]
 
     def blocks(self, place: Place, *, decoded: bool = False) -> Iterator[NDArray[Any]]:
         """Yield a tensor's values block by block, as they came or as they will decode."""

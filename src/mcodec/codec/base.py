@@ -171,6 +171,11 @@ class Codec(ABC):
         """Whether `survey` has to see the values."""
         return False
 
+    @property
+    def plain(self) -> bool:
+        """Whether a tensor's dtype alone says that the codec can carry it; most look at shapes."""
+        return False
+
     def dithers_with(self, below: Codec, dtype: str) -> bool:
         """Whether the next run of a pair, under codec `below`, gives low bits to a run of this."""
         return False

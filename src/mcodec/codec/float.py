@@ -71,6 +71,11 @@ class FloatCodec(Codec):
         """What is kept: k of paper 000; 1 + 8 + n of paper 001, bit fusion v1."""
         return self.keep
 
+    @property
+    def plain(self) -> bool:
+        """Whether the dtype alone says that a tensor can be carried: it does."""
+        return True
+
     def check(self, run: RunSpec) -> None:
         """Refuse dtypes that are no floats, and more bits than they have."""
         if run.dtype not in FLOATS:

@@ -39,6 +39,11 @@ class RawCodec(Codec):
         """Return the configuration."""
         return {"id": self.codec_id}
 
+    @property
+    def plain(self) -> bool:
+        """Whether the dtype alone says that a tensor can be carried: it does."""
+        return True
+
     def check(self, run: RunSpec) -> None:
         """Take every run."""
 
@@ -73,7 +78,12 @@ class RawCodec(Codec):
         levels: tuple[int, ...] = coder.TEXT if text else coder.BYTES
         if itemsize(run.dtype) == 1:  # int8 weights and owner maps have no repeats to find
             levels = (*coder.SYMBOLS[:1], *levels)
-        return 0, [coder.code(values.view("u1"), levels)]
+        stream = values.view("u1")
+        if (
+            not stream.flags.writeable
+        ):  # the caller's own memory, which may change before it is written
+            stream = stream.copy()
+        return 0, [coder.code(stream, levels)]
 
     def decode(
         self,

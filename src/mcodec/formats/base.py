@@ -60,7 +60,7 @@ class TensorSource(Protocol):
         """Return elements [start, stop) of tensor `index`, in C order.
 
         The array is one-dimensional, contiguous, little-endian, of the tensor's dtype, and its
-        caller's own. May be called from several threads.
+        caller's own if it may be written to. May be called from several threads.
 
         Raises
         ------

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from mcodec.types import TensorSpec
 
+AHEAD: Final = 1 << 18  # bytes that are read at once where small arrays are read in their order
 _CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
 
 

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from mcodec.errors import FormatError
-from mcodec.formats.files import InputFile
+from mcodec.formats.files import AHEAD, InputFile
 from mcodec.formats.safetensors_files import OpenFiles, Shard, read_shard
 from mcodec.formats.safetensors_sets import INDEX_SUFFIX, Found, agreed, check_set, find_files
 from mcodec.formats.safetensors_skeleton import (
@@ -110,6 +110,28 @@ class SafetensorsSource:
         out: NDArray[np.generic] = np.empty(stop - start, dtype)
         self._files.get(number).read_into(out, base + start * dtype.itemsize)
         return out
+
+    def read_many(self, first: int) -> list[NDArray[np.generic]]:
+        """Return whole tensors from `first` on that lie together, as many as one read should take.
+
+        They share memory. None are returned where there is nothing to gain.
+        """
+        number, begin = self._places[first]
+        end, stop = begin, first
+        for index in range(first, len(self.tensors)):
+            at, spec = self._places[index], self.tensors[index]
+            if at != (number, end) or end + spec.nbytes - begin > AHEAD:
+                break
+            end, stop = end + spec.nbytes, index + 1
+        if stop - first < 2:
+            return []
+        room = np.empty(end - begin, np.uint8)
+        self._files.get(number).read_into(room, begin)
+        found, start = [], 0
+        for spec in self.tensors[first:stop]:
+            found.append(np.frombuffer(room, numpy_dtype(spec.dtype), spec.size, start))
+            start += spec.nbytes
+        return found
 
     def close(self) -> None:
         """Release the files."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from mcodec.errors import FormatError
 from mcodec.formats.base import OWN_KEYS, SKELETON_KEY
 from mcodec.formats.safetensors_dtypes import DTYPES, SUB_BYTE, sub_byte_spec
+from mcodec.formats.safetensors_fast import read_plain
 from mcodec.formats.safetensors_json import StrictJson
 from mcodec.formats.standins import DTYPES_KEY, read_dtypes, real_spec
 from mcodec.limits import MAX_DIMENSIONS, MAX_NAME_BYTES, MAX_TENSORS
@@ -88,10 +89,13 @@ def parse_header(data: bytes) -> Header:
     """
     if not data.startswith(b"{"):
         raise _JSON.invalid("it does not begin with '{'")
+    plain = read_plain(data, _JSON)
+    if plain is not None:
+        words = _words(plain[0])
+        if DTYPES_KEY not in words:
+            return _cover(plain[1], words, {})
     entries = _JSON.read(data)
-    words = _JSON.texts(entries.pop(METADATA, {}), METADATA)
-    if words.get(ADDED_KEY, FORMAT_KEY) != FORMAT_KEY:
-        raise _JSON.invalid(f"{ADDED_KEY} is not {FORMAT_KEY!r}")
+    words = _words(entries.pop(METADATA, {}))
     if len(entries) > MAX_TENSORS:
         raise FormatError(
             f"{len(entries)} tensors are more than the {MAX_TENSORS} allowed", code="limit_exceeded"
@@ -104,8 +108,18 @@ def parse_header(data: bytes) -> Header:
     return _cover(found, words, tags)
 
 
+def _words(value: object) -> dict[str, str]:
+    words = _JSON.texts(value, METADATA)
+    if words.get(ADDED_KEY, FORMAT_KEY) != FORMAT_KEY:
+        raise _JSON.invalid(f"{ADDED_KEY} is not {FORMAT_KEY!r}")
+    return words
+
+
+_INTEGERS: Final = frozenset((int,))  # and no bool
+
+
 def _naturals(value: object, what: str) -> list[int]:
-    if not isinstance(value, list) or any(type(x) is not int for x in value):
+    if type(value) is not list or not _INTEGERS.issuperset(map(type, value)):
         raise _JSON.invalid(f"{what} is no list of integers")
     return value
 
@@ -114,7 +128,9 @@ def _entry(
     name: str, entry: object, named: Mapping[str, str], tags: dict[str, str]
 ) -> tuple[TensorSpec, int, int]:
     """Return what one tensor's entry says: its spec, its first byte and the byte after it."""
-    if len(_JSON.text(name, "a tensor name").encode()) > MAX_NAME_BYTES:
+    if not (name.isascii() and len(name) <= MAX_NAME_BYTES) and (
+        len(_JSON.text(name, "a tensor name").encode()) > MAX_NAME_BYTES
+    ):
         raise FormatError(
             f"the tensor name {name[:40]!r}... is longer than {MAX_NAME_BYTES} bytes",
             code="limit_exceeded",

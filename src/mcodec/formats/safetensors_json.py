@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _MAX_DIGITS: Final = 19
 _MAX_FLOAT: Final = 40  # characters
 _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_SPACE: Final = re.compile(r"[ \t\r\n]*")
 _MARKS: Final = b"[{,"
 
 
@@ -50,7 +51,7 @@ class StrictJson:
             ``source_invalid`` if it breaks a rule, ``limit_exceeded`` if it has more values than
             any model needs.
         """
-        self._check_marks(data)
+        self.check_marks(data)
         try:
             return json.loads(
                 data.decode("utf-8"),
@@ -67,6 +68,31 @@ class StrictJson:
             raise self.invalid("it is nested too deep") from error
         except ValueError as error:
             raise self.invalid(f"it is not JSON ({one_line(error)})") from error
+
+    def read_first(self, text: str, start: int) -> tuple[Any, int]:
+        """Return the value that begins in a text, and where what follows it begins.
+
+        Raises
+        ------
+        FormatError
+            As `read`.
+        """
+        decoder = json.JSONDecoder(
+            object_pairs_hook=self._unique,
+            parse_int=self._integer,
+            parse_float=self._float,
+            parse_constant=self._constant,
+        )
+        try:
+            space = _SPACE.match(text, start)
+            found: tuple[Any, int] = decoder.raw_decode(text, space.end() if space else start)
+        except FormatError:
+            raise
+        except RecursionError as error:
+            raise self.invalid("it is nested too deep") from error
+        except ValueError as error:
+            raise self.invalid(f"it is not JSON ({one_line(error)})") from error
+        return found
 
     def text(self, value: object, what: str) -> str:
         """Return a value that has to be a string of Unicode characters.
@@ -99,8 +125,16 @@ class StrictJson:
             for k, v in value.items()
         }
 
-    def _check_marks(self, data: bytes) -> None:
-        """Count what begins a value: an empty list of 3 bytes takes 64 in memory, a pair 300."""
+    def check_marks(self, data: bytes) -> None:
+        """Refuse a text of too many values: count what begins a value.
+
+        An empty list of 3 bytes takes 64 in memory, a pair 300.
+
+        Raises
+        ------
+        FormatError
+            ``limit_exceeded``.
+        """
         if len(data) <= min(MAX_SOURCE_MARKS, MAX_SOURCE_PAIRS):
             return
         bare = _STRING.sub(b"", data)
