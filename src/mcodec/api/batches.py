@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import wait
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from mcodec.engine import usable_cores
@@ -12,7 +13,7 @@ from mcodec.stored import Scratch
 from mcodec.types import numpy_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Executor, Future
 
     from numpy.typing import NDArray
@@ -60,6 +61,17 @@ class Own:
 _idle: deque[Own] = deque(maxlen=usable_cores())
 
 
+@contextmanager
+def borrowed() -> Iterator[Own]:
+    """Give memory that no other thread uses; it is kept for the next if the block ends well."""
+    try:
+        own = _idle.pop()
+    except IndexError:
+        own = Own()
+    yield own
+    _idle.append(own)
+
+
 def work(
     jobs: Sequence[J], function: Callable[[Sequence[J], Own], None], executor: Executor | None
 ) -> None:
@@ -74,21 +86,17 @@ def work(
     queue = deque(_batches(jobs, threads))
 
     def drain() -> None:
-        try:
-            own = _idle.pop()
-        except IndexError:
-            own = Own()
-        while queue:
-            try:
-                batch = queue.popleft()
-            except IndexError:  # another thread was faster
-                break
-            try:
-                function(batch, own)
-            except BaseException:
-                queue.clear()
-                raise
-        _idle.append(own)
+        with borrowed() as own:
+            while queue:
+                try:
+                    batch = queue.popleft()
+                except IndexError:  # another thread was faster
+                    break
+                try:
+                    function(batch, own)
+                except BaseException:
+                    queue.clear()
+                    raise
 
     futures = [executor.submit(drain) for _ in range(threads - 1)] if executor else []
     try:
@@ -116,7 +124,11 @@ def _settle(futures: Sequence[Future[None]]) -> None:
 
 
 def _batches(jobs: Sequence[J], threads: int) -> Iterator[list[J]]:
-    most = max(1, min(MOST, len(jobs) // (TURNS * threads)))
+    return grouped(jobs, max(1, min(MOST, len(jobs) // (TURNS * threads))))
+
+
+def grouped(jobs: Iterable[J], most: int = MOST) -> Iterator[list[J]]:
+    """Yield work in batches: so many pieces, as long as their streams stay in the caches."""
     batch: list[J] = []
     total = 0
     for job in jobs:

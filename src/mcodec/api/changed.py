@@ -49,7 +49,8 @@ class ChangedSource:
         if change is None:
             return values
         own: NDArray[Any] = values if values.flags.writeable else values.copy()
-        return change(own, start)
+        changed: NDArray[Any] = change(own, start)
+        return changed
 
     def close(self) -> None:
         """Nothing to release."""

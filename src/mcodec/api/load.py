@@ -174,23 +174,40 @@ def load(
     """
     jobs = jobs_of(reader, targets)
     decoders = Decoders(reader, view)
-    whole = view.canonical and reader.levels is None
 
     def decode(batch: Sequence[Job], own: Own) -> None:
-        if whole:
-            found = fetch(reader, batch, own)
-            write_jobs(reader, batch, [
-                prepare(decoders[job.run], job, *streams)
-                for job, streams in zip(batch, found, strict=True)
-            ], own)  # fmt: skip
-            return
-        for job in batch:  # planes that are left out may be wanted after all
-            with named(job.name):
-                _decode(decoders[job.run], job, own)
+        decode_jobs(reader, decoders, view, batch, own)
 
     with ahead(reader, (job[:2] for job in jobs), view):
         decoders.make(jobs)
         work(jobs, decode, executor)
+
+
+def decode_jobs(
+    reader: ContainerReader, decoders: Decoders, view: View, jobs: Sequence[Job], own: Own
+) -> list[NDArray[Any]]:
+    """Decode blocks into the arrays that their jobs name; return an array for each block.
+
+    It is one that a job names, where that takes the whole block; else the thread's, up to its next
+    batch.
+
+    Raises
+    ------
+    FormatError
+        The bytes in the file are damaged.
+    """
+    if view.canonical and reader.levels is None:
+        found = fetch(reader, jobs, own)
+        writes = [
+            prepare(decoders[job.run], job, *streams)
+            for job, streams in zip(jobs, found, strict=True)
+        ]
+        return write_jobs(reader, jobs, writes, own)
+    outs = []
+    for index, job in enumerate(jobs):  # planes that are left out may be wanted after all
+        with named(job.name):
+            outs.append(_decode(decoders[job.run], job, own, index))
+    return outs
 
 
 def fetch(
@@ -220,8 +237,8 @@ def prepare(decoder: RunDecoder, job: Job, mode: int, streams: Sequence[Stream |
 
 def write_jobs(
     reader: ContainerReader, jobs: Sequence[Job], writes: Sequence[Write], own: Own
-) -> None:
-    """Write blocks into the arrays that their jobs name.
+) -> list[NDArray[Any]]:
+    """Write blocks into the arrays that their jobs name; return them as `decode_jobs` does.
 
     Raises
     ------
@@ -244,11 +261,13 @@ def write_jobs(
     for job, out in zip(jobs, outs, strict=True):
         if job.whole(reader.runs[job.run]) is None:
             job.cut(out)
+    return outs
 
 
-def _decode(decoder: RunDecoder, job: Job, own: Own) -> None:
+def _decode(decoder: RunDecoder, job: Job, own: Own, index: int) -> NDArray[Any]:
     out = job.whole(decoder.spec)
     if out is not None:
-        decoder.block(job.block, out)
-    else:
-        job.cut(decoder.block(job.block, own.room(decoder.spec, job.block)))
+        return decoder.block(job.block, out)
+    out = decoder.block(job.block, own.room(decoder.spec, job.block, index))
+    job.cut(out)
+    return out

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mcodec.formats.base import TensorSource
 
 SMALL: Final = 1 << 16  # bytes of a tensor that is read whole, with its neighbours, and kept
-KEPT: Final = 16 * MIB  # of such tensors; what was read first goes first
+KEPT: Final = 48 * MIB  # of such tensors; what was read first goes first
 
 
 class Smalls:

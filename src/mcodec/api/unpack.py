@@ -5,31 +5,28 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mcodec import outputs
 from mcodec.api import precision, target
-from mcodec.api.ahead import Telling, blocks, decoded
+from mcodec.api.ahead import Telling
 from mcodec.api.copying import check_ties, copy, digest
-from mcodec.api.decode import RunDecoder
 from mcodec.api.handle import open as open_file
 from mcodec.api.integersource import IntegerSource, check_format
 from mcodec.api.progress import Progress, no_progress
+from mcodec.api.taskcopy import Copier
 from mcodec.api.tasksource import TaskSource
 from mcodec.codec.base import View
 from mcodec.engine import map_ordered, workers
-from mcodec.errors import McodecError, UsageError
+from mcodec.errors import UsageError
 from mcodec.formats.registry import suffix_for_format
-from mcodec.types import itemsize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from concurrent.futures import Executor
 
     from mcodec.api.handle import File
     from mcodec.container.manifest import Task
     from mcodec.formats.base import TensorSink
-    from mcodec.types import TensorSpec
 
 LONGEST_NAME = 255  # bytes that file systems allow
 
@@ -186,59 +183,10 @@ def _copy(
         _check_ties(source, sink)
         total = sum(spec.nbytes for spec in source.tensors)
         done = 0
-        copier = _Copier(file, entry, source.tensors, source.task.view, sink)
+        copier = Copier(file, entry, source.tensors, source.task.view, sink)
         for count in map_ordered(executor, copier.copy, copier.work(telling)):
             done += count
             progress(done, total)
-
-
-class _Copier:
-    """Decodes runs block by block into a sink; blocks may be copied from several threads."""
-
-    def __init__(
-        self, file: File, entry: Task, specs: Sequence[TensorSpec], view: View, sink: TensorSink
-    ) -> None:
-        self._file = file
-        self._specs = specs
-        self._view = view
-        self._sink = sink
-        # run -> member -> the tensors that lie there (several, if they are aliases)
-        self._places: dict[int, dict[int, list[int]]] = {}
-        for index, tensor in enumerate(entry.tensors):
-            members = self._places.setdefault(tensor.run, {})
-            members.setdefault(tensor.member, []).append(index)
-
-    def work(self, telling: Telling) -> Iterator[tuple[RunDecoder, dict[int, list[int]], int]]:
-        """Yield every block that holds elements of the task."""
-        reader, view = self._file.reader, self._view
-        places = blocks(reader, self._places)
-        for run, block in telling.of(places, lambda place: decoded(reader, place, view)):
-            if block < 0:
-                decoder = RunDecoder(reader, run, view)
-            else:
-                yield decoder, self._places[run], block
-
-    def copy(self, item: tuple[RunDecoder, dict[int, list[int]], int]) -> int:
-        """Decode one block and write its tensors' parts; return the bytes written."""
-        decoder, members, block = item
-        try:
-            values = decoder.block(block)
-        except McodecError as error:
-            names = [self._specs[index].name for own in members.values() for index in own]
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise error.at(f"tensor {names[0]!r}{more}") from None
-        return sum(
-            self._write(decoder, member, index, block, values[part])
-            for member, part in decoder.spec.parts(block)
-            for index in members.get(member, ())
-        )
-
-    def _write(self, decoder: RunDecoder, member: int, index: int, block: int, values: Any) -> int:
-        first, _ = decoder.spec.span(block)
-        start = max(0, first - decoder.spec.starts[member])
-        offset = start * itemsize(decoder.spec.dtype)
-        self._sink.write(index, offset, memoryview(values.view("u1")))
-        return int(values.nbytes)
 
 
 def _check_ties(source: TaskSource, sink: TensorSink) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mcodec.types import TensorSpec
 
 AHEAD: Final = 1 << 18  # bytes that are read at once where small arrays are read in their order
+_PIECES: Final = 512  # that are written in one call; systems take 1,024
 _CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
 
 
@@ -182,6 +183,38 @@ class TensorFile:
             with io_errors(self._path):
                 count = os.pwrite(self._fd, view, place)
             view, place = view[count:], place + count
+
+    def write_many(self, parts: Sequence[tuple[int, int, memoryview]]) -> None:
+        """Put bytes of several tensors, (index, offset, data) each, as `write` does one by one.
+
+        Those that follow one another in the file are written in one call.
+        """
+        pieces: list[memoryview] = []
+        start = end = -1
+        for index, offset, data in parts:
+            spec = self._specs[index]
+            if offset < 0 or offset + data.nbytes > spec.nbytes:
+                raise UsageError(f"bytes past the end of tensor {spec.name!r}", where=self._path)
+            if index in self.same_as or not data.nbytes:
+                continue
+            place = self._offsets[index] + offset
+            if place != end or len(pieces) == _PIECES:
+                self._put(pieces, start)
+                pieces, start = [], place
+            pieces.append(data)
+            end = place + data.nbytes
+        self._put(pieces, start)
+
+    def _put(self, pieces: list[memoryview], place: int) -> None:
+        """Write pieces one after another; the system may take less than all of them at once."""
+        with io_errors(self._path):
+            while pieces:
+                count = os.pwritev(self._fd, pieces, place)
+                place += count
+                while pieces and count >= pieces[0].nbytes:
+                    count -= pieces.pop(0).nbytes
+                if pieces and count:
+                    pieces[0] = pieces[0][count:]
 
     def close(self) -> None:
         """Sync and release the file; a second call does nothing."""

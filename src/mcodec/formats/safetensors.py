@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -117,21 +118,25 @@ class SafetensorsSource:
         They share memory. None are returned where there is nothing to gain.
         """
         number, begin = self._places[first]
-        end, stop = begin, first
-        for index in range(first, len(self.tensors)):
-            at, spec = self._places[index], self.tensors[index]
-            if at != (number, end) or end + spec.nbytes - begin > AHEAD:
+        end = begin
+        starts = []
+        for place, spec in zip(
+            islice(self._places, first, None), islice(self.tensors, first, None), strict=True
+        ):
+            after = end + spec.nbytes
+            if place != (number, end) or after - begin > AHEAD:
                 break
-            end, stop = end + spec.nbytes, index + 1
-        if stop - first < 2:
+            starts.append(end - begin)
+            end = after
+        if len(starts) < 2:
             return []
         room = np.empty(end - begin, np.uint8)
         self._files.get(number).read_into(room, begin)
-        found, start = [], 0
-        for spec in self.tensors[first:stop]:
-            found.append(np.frombuffer(room, numpy_dtype(spec.dtype), spec.size, start))
-            start += spec.nbytes
-        return found
+        specs = self.tensors[first : first + len(starts)]
+        return [
+            np.frombuffer(room, numpy_dtype(spec.dtype), spec.size, start)
+            for spec, start in zip(specs, starts, strict=True)
+        ]
 
     def close(self) -> None:
         """Release the files."""
