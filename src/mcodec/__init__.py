@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mcodec import errors
 
 if TYPE_CHECKING:
+    from mcodec.api.bench import BenchReport, bench
     from mcodec.api.convert import ConvertReport, convert
     from mcodec.api.diff import DiffReport, diff
     from mcodec.api.edit import EditReport, add, rename, replace, rm
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 __version__: Final = "0.1.0"
 __all__ = [
+    "BenchReport",
     "ConvertReport",
     "CsrMatrix",
     "DiffReport",
@@ -54,6 +56,7 @@ __all__ = [
     "UnpackReport",
     "VerifyReport",
     "add",
+    "bench",
     "convert",
     "diff",
     "errors",
@@ -81,6 +84,7 @@ _LAZY: Final = {
     "Task": "mcodec.api.handle",
     "TensorSlice": "mcodec.api.slices",
     "CsrMatrix": "mcodec.api.sparse",
+    "BenchReport": "mcodec.api.bench",
     "ConvertReport": "mcodec.api.convert",
     "DiffReport": "mcodec.api.diff",
     "EditReport": "mcodec.api.edit",
@@ -95,6 +99,7 @@ _LAZY: Final = {
     "UnpackReport": "mcodec.api.unpack",
     "VerifyReport": "mcodec.api.verify",
     "add": "mcodec.api.edit",
+    "bench": "mcodec.api.bench",
     "convert": "mcodec.api.convert",
     "diff": "mcodec.api.diff",
     "fusion_report": "mcodec.api.fusionreport",

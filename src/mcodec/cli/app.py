@@ -31,6 +31,7 @@ VERBS: Final = {
     "ls": "List the tasks of a file and what they take.",
     "info": "Show tensors, codecs, sizes and measured errors.",
     "report": "Show on a page where the bytes of a file went, and its errors.",
+    "bench": "Time what this machine does with a file, beside a plain copy.",
     "verify": "Check hashes and padding; on request digests and sources.",
     "add": "Add a model to a file as one more task.",
     "rm": "Take tasks out of a file, with all that no other needs.",
