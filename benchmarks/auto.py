@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +20,7 @@ import shapes
 from safetensors.numpy import save_file
 
 import mcodec
+from mcodec.api.timing import alternate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -49,18 +49,13 @@ def written(arrays: Mapping[str, NDArray[Any]], path: Path) -> Path:
 
 def measure(source: Path, folder: Path, runs: int) -> dict[str, dict[str, float]]:
     """Return the median seconds and the bytes of each codec."""
-    seconds: dict[str, list[float]] = {codec: [] for codec in CODECS}
-    sizes: dict[str, int] = {}
-    for turn in range(runs + 1):
-        for codec in CODECS:
-            begin = time.perf_counter()
-            report = mcodec.pack(source, folder / "packed.mc", codec=codec, jobs=1)
-            if turn:  # the first round warms up
-                seconds[codec].append(time.perf_counter() - begin)
-            sizes[codec] = report.file_bytes
+    out = {codec: folder / f"{codec}.mc" for codec in CODECS}
+    seconds = alternate(
+        {codec: partial(mcodec.pack, source, out[codec], codec=codec, jobs=1) for codec in CODECS},
+        runs,
+    )
     return {
-        codec: {"seconds": statistics.median(seconds[codec]), "bytes": sizes[codec]}
-        for codec in CODECS
+        codec: {"seconds": seconds[codec], "bytes": out[codec].stat().st_size} for codec in CODECS
     }
 
 

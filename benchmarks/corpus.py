@@ -6,7 +6,6 @@ A benchmark that cannot have a file says so and goes on without it.
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from mcodec.api.timing import machine
 from mcodec.formats.registry import open_source
 from mcodec.types import FLOATS, numpy_dtype
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+
+__all__ = ["CACHE", "MODELS", "arrays", "cast", "command", "fetch", "machine", "noisy"]
 
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "corpus"
 
@@ -218,15 +220,3 @@ def command() -> str:
     """Return the command that made the figures."""
     words = [Path(sys.argv[0]).name, *sys.argv[1:]]
     return " ".join(["python", f"benchmarks/{words[0]}", *words[1:]])
-
-
-def machine() -> str:
-    """Name the processor and the cores, for a figure to be read with."""
-    name = "unknown processor"
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                name = line.partition(":")[2].strip()
-                break
-    return f"{name}, {len(os.sched_getaffinity(0))} cores"

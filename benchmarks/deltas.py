@@ -25,9 +25,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import compressors
 import corpus
 import numpy as np
-import peers
 import zstandard
 
 import mcodec
@@ -138,7 +138,7 @@ def lossless(names: tuple[str, str, str], a: Model, b: Model, dtype: str) -> dic
         "dtype": dtype,
         "bytes": len(two),
         "alone": stored({}, b),
-        "xor": xor(one, two, peers.WIDTHS[dtype]),
+        "xor": xor(one, two, compressors.WIDTHS[dtype]),
         "z4ai": len(packed),
         "mcodec": stored(a, b, optimize="file"),
     }

@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mcodec.api.timing import processor
 from mcodec.codec import kernels
 from mcodec.types import FLOATS
 
@@ -236,15 +235,6 @@ def measure(dtype: str, blocks: int, rounds: int) -> list[dict[str, Any]]:
         }
         for (target, name, _), median in zip(rows, medians, strict=True)
     ]
-
-
-def processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 def main() -> None:

@@ -13,12 +13,9 @@ allocates.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
-import statistics
 import tempfile
-import time
 import tracemalloc
 from functools import partial
 from pathlib import Path
@@ -31,6 +28,7 @@ import torch
 
 import mcodec
 import mcodec.torch
+from mcodec.api.timing import alternate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -65,21 +63,6 @@ def tree(arrays: Mapping[str, NDArray[Any]]) -> torch.nn.Module:
 def pair(arrays: Mapping[str, NDArray[Any]]) -> dict[str, dict[str, NDArray[Any]]]:
     """Return two tasks: a model, and the same with noise."""
     return {"A": dict(arrays), "B": corpus.noisy(arrays)}
-
-
-def alternate(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Return the median seconds of each way; every second round goes backwards."""
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    gc.collect()
-    gc.disable()  # whose turn it is to collect is chance
-    for turn in range(rounds + 1):
-        for name in list(ways) if turn % 2 else reversed(list(ways)):
-            start = time.perf_counter()
-            ways[name]()
-            if turn:  # the first round warms up
-                taken[name].append(time.perf_counter() - start)
-    gc.enable()
-    return {name: statistics.median(found) for name, found in taken.items()}
 
 
 def resident() -> int:

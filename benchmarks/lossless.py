@@ -16,7 +16,7 @@ import tempfile
 from typing import TYPE_CHECKING, Any, Final
 
 import corpus
-import peers
+from compressors import WIDTHS, Peer, installed, version
 
 import mcodec
 from mcodec.api.tasklist import list_tasks
@@ -43,7 +43,7 @@ def pack(model: Mapping[str, NDArray[Any]]) -> tuple[int, int]:
 
 
 def measure(
-    name: str, dtype: str, model: Mapping[str, NDArray[Any]], others: Sequence[peers.Peer]
+    name: str, dtype: str, model: Mapping[str, NDArray[Any]], others: Sequence[Peer]
 ) -> dict[str, Any]:
     """Return the sizes of one model as one dtype."""
     data = b"".join(array.tobytes() for array in model.values())
@@ -59,14 +59,14 @@ def measure(
     }
 
 
-def rows(names: Sequence[str], others: Sequence[peers.Peer]) -> Iterator[dict[str, Any]]:
+def rows(names: Sequence[str], others: Sequence[Peer]) -> Iterator[dict[str, Any]]:
     """Measure models, each as its dtypes."""
     for name in names:
         model = corpus.arrays(name)
         if model is None:
             continue
         half = {array.dtype.name for array in model.values()} == {"float16"}
-        for dtype in ("float16", "bfloat16") if half else peers.WIDTHS:
+        for dtype in ("float16", "bfloat16") if half else WIDTHS:
             yield measure(name, dtype, corpus.cast(model, dtype), others)
 
 
@@ -84,7 +84,7 @@ def line(row: Mapping[str, Any]) -> str:
     return f"{row['model']:<15} {row['dtype']:<9}{row['bytes'] / 1e6:7.2f}{parts}  {smallest(row)}"
 
 
-def summary(found: Sequence[Mapping[str, Any]], others: Sequence[peers.Peer]) -> Iterator[str]:
+def summary(found: Sequence[Mapping[str, Any]], others: Sequence[Peer]) -> Iterator[str]:
     """Count, for each peer, the models over 4 MB of which mcodec's streams are smaller."""
     large = [row for row in found if row["bytes"] > LARGE]
     for peer in others:
@@ -93,7 +93,7 @@ def summary(found: Sequence[Mapping[str, Any]], others: Sequence[peers.Peer]) ->
             won = sum(gap > 0 for gap in gaps)
             yield (
                 f"  {peer.name:<11} {won:>2} of {len(gaps)}, {min(gaps):+.2%} to {max(gaps):+.2%}"
-                f"  ({peer.packages[0]} {peers.version(peer.packages[0])}: {peer.setting})"
+                f"  ({peer.packages[0]} {version(peer.packages[0])}: {peer.setting})"
             )
 
 
@@ -107,7 +107,7 @@ def main() -> None:
     unknown = sorted(set(options.names) - corpus.MODELS.keys())
     if unknown:
         parser.error(f"no model {unknown[0]!r}: choose from {', '.join(corpus.MODELS)}")
-    others = [peer for peer in peers.installed() if not (options.quick and peer.strongest)]
+    others = [peer for peer in installed() if not (options.quick and peer.strongest)]
     if not options.json:
         print(f"{corpus.machine()}; {corpus.command()}; sizes as parts of the bytes")
         heads = ("streams", "file", *(peer.name for peer in others))

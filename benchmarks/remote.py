@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -28,10 +26,11 @@ import numpy as np
 import safetensors.numpy
 
 import mcodec
+from mcodec.api.timing import alternate
 from mcodec.storage.ahead import PIECES, REQUESTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -59,18 +58,6 @@ def load_task(url: str) -> Arrays:
     """Open a file, and load its task B."""
     with mcodec.open(url) as file:
         return dict(file.task("B").load())
-
-
-def alternate(ways: Mapping[str, Callable[[], Arrays]], rounds: int) -> dict[str, float]:
-    """Return the median seconds of each way; every second round goes backwards."""
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(rounds + 1):
-        for name in list(ways) if turn % 2 else reversed(list(ways)):
-            start = time.perf_counter()
-            ways[name]()
-            if turn:  # the first round warms up
-                taken[name].append(time.perf_counter() - start)
-    return {name: statistics.median(found) for name, found in taken.items()}
 
 
 def measure(folder: Path, arrays: Arrays, rate: float, rounds: int) -> dict[str, Any]:

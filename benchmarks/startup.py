@@ -7,24 +7,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 
 import corpus
 import numpy as np
 
 import mcodec
-
-
-def seconds(command: list[str]) -> float:
-    """Return the wall seconds of one run."""
-    start = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - start
+from mcodec.api.timing import alternate
 
 
 def main() -> None:
@@ -44,13 +37,13 @@ def main() -> None:
             "mcodec --help": [command, "--help"],
             "mcodec ls FILE": [command, "ls", path],
         }
-        times: dict[str, list[float]] = {name: [] for name in commands}
-        for run in commands.values():
-            seconds(run)  # warm the caches
-        for _ in range(options.runs):
-            for name, run in commands.items():
-                times[name].append(seconds(run))
-    medians = {name: statistics.median(values) for name, values in times.items()}
+        medians = alternate(
+            {
+                name: partial(subprocess.run, run, check=True, stdout=subprocess.DEVNULL)
+                for name, run in commands.items()
+            },
+            options.runs,
+        )
     base = medians['python -c "import numpy"']
     if options.json:
         print(json.dumps({"machine": corpus.machine(), "seconds": medians}, indent=2))

@@ -18,6 +18,9 @@ import zstandard
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    Data = bytes | bytearray
+    Compress = Callable[[Data, str, int], bytes]
+
 WIDTHS: Final = {"float16": 2, "bfloat16": 2, "float32": 4}
 _Z4AI: Final = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}
 _CHUNK: Final = 1 << 26  # bytes of a chunk of Blosc2
@@ -36,42 +39,60 @@ class Peer:
     strongest
         Not the default, but what makes the smallest output in reasonable time.
     compress, decompress
-        From bytes of a dtype to bytes, and back.
+        From bytes of a dtype to bytes, and back, with so many threads (0 is the library's own
+        choice, as many as there are cores with most).
+    threads, back
+        Whether it has threads to set for compressing, and for decompressing.
     """
 
     name: str
     setting: str
     packages: tuple[str, ...]
     strongest: bool
-    compress: Callable[[bytes, str], bytes]
-    decompress: Callable[[bytes, str], bytes]
+    compress: Compress
+    decompress: Compress
+    threads: bool = False
+    back: bool = False
 
     def size(self, data: bytes, dtype: str) -> int:
         """Compress, compare what comes back, and return the bytes."""
-        packed = self.compress(data, dtype)
-        if self.decompress(packed, dtype) != data:
+        packed = self.compress(data, dtype, 0)
+        if self.decompress(packed, dtype, 0) != data:
             raise SystemExit(f"{self.name} did not give its input back")
         return len(packed)
 
 
-def _zipnn(dtype: str) -> Any:
-    return importlib.import_module("zipnn").ZipNN(input_format="byte", bytearray_dtype=dtype)
+def _zipnn(dtype: str, threads: int) -> Any:
+    kind = importlib.import_module("zipnn").ZipNN
+    return kind(input_format="byte", bytearray_dtype=dtype, threads=threads)
 
 
-def _z4ai(effort: str | None) -> Callable[[bytes, str], bytes]:
-    def compress(data: bytes, dtype: str) -> bytes:
+def _zipnn_in(data: Data, dtype: str, threads: int) -> bytes:
+    """Compress; a bytearray is taken as it is, and holds something else afterwards."""
+    given = data if isinstance(data, bytearray) else bytearray(data)
+    return bytes(_zipnn(dtype, threads).compress(given))
+
+
+def _zipnn_back(packed: Data, dtype: str, threads: int) -> bytes:
+    found: bytes = _zipnn(dtype, threads).decompress(packed)
+    return found
+
+
+def _z4ai(effort: str | None) -> Compress:
+    def compress(data: Data, dtype: str, threads: int) -> bytes:
         z4ai = importlib.import_module("z4ai")
-        return bytes(z4ai.compress(data, dtype=_Z4AI[dtype], effort=effort))
+        return bytes(z4ai.compress(data, dtype=_Z4AI[dtype], effort=effort, threads=threads))
 
     return compress
 
 
-def _z4ai_back(packed: bytes, dtype: str) -> bytes:
-    return bytes(importlib.import_module("z4ai").decompress(packed))
+def _z4ai_back(packed: Data, dtype: str, threads: int) -> bytes:
+    found: bytes = importlib.import_module("z4ai").decompress(packed)
+    return found
 
 
-def _blosc2(shuffle: str, level: int) -> Callable[[bytes, str], bytes]:
-    def compress(data: bytes, dtype: str) -> bytes:
+def _blosc2(shuffle: str, level: int) -> Compress:
+    def compress(data: Data, dtype: str, threads: int) -> bytes:
         blosc2 = importlib.import_module("blosc2")
         params = {
             "codec": blosc2.Codec.ZSTD,
@@ -79,6 +100,7 @@ def _blosc2(shuffle: str, level: int) -> Callable[[bytes, str], bytes]:
             "filters": [blosc2.Filter[shuffle]],
             "filters_meta": [0],
             "typesize": WIDTHS[dtype],
+            "nthreads": threads or blosc2.nthreads,
         }
         chunk = max(WIDTHS[dtype], min(len(data), _CHUNK))
         return bytes(blosc2.SChunk(chunksize=chunk, data=data, cparams=params).to_cframe())
@@ -86,19 +108,18 @@ def _blosc2(shuffle: str, level: int) -> Callable[[bytes, str], bytes]:
     return compress
 
 
-def _blosc2_back(packed: bytes, dtype: str) -> bytes:
+def _blosc2_back(packed: Data, dtype: str, threads: int) -> bytes:
     blosc2 = importlib.import_module("blosc2")
-    return b"".join(
-        chunk.decompress_chunk(i)
-        for chunk in [blosc2.schunk_from_cframe(packed)]
-        for i in range(chunk.nchunks)
-    )
+    chunk = blosc2.schunk_from_cframe(packed)
+    chunk.dparams = blosc2.DParams(nthreads=threads or blosc2.nthreads)
+    found: bytes = chunk[:]
+    return found
 
 
-def _openzl(search: bool) -> Callable[[bytes, str], bytes]:
+def _openzl(search: bool) -> Compress:
     """Compress numbers by OpenZL's own choice, or by a search over all that it has for floats."""
 
-    def compress(data: bytes, dtype: str) -> bytes:
+    def compress(data: Data, dtype: str, threads: int) -> bytes:
         zl = importlib.import_module("openzl.ext")
         compressor = zl.Compressor()
         compressor.set_parameter(zl.CParam.FormatVersion, zl.MAX_FORMAT_VERSION)
@@ -129,16 +150,20 @@ def _openzl_fields(zl: Any, compressor: Any, dtype: str) -> Any:
     return getattr(zl.nodes, f"{names[dtype]}Deconstruct")()(compressor, fraction, best())
 
 
-def _openzl_back(packed: bytes, dtype: str) -> bytes:
+def _openzl_back(packed: Data, dtype: str, threads: int) -> bytes:
     zl = importlib.import_module("openzl.ext")
     return bytes(zl.DCtx().decompress(packed)[0].content.as_bytes())
 
 
-def _zstd(level: int) -> Callable[[bytes, str], bytes]:
-    return lambda data, dtype: zstandard.compress(data, level)
+def _zstd(level: int) -> Compress:
+    def compress(data: Data, dtype: str, threads: int) -> bytes:
+        own = threads if threads > 1 else 0  # one worker of its own is no thread less
+        return zstandard.ZstdCompressor(level=level, threads=own).compress(data)
+
+    return compress
 
 
-def _zstd_back(packed: bytes, dtype: str) -> bytes:
+def _zstd_back(packed: Data, dtype: str, threads: int) -> bytes:
     return zstandard.decompress(packed)
 
 
@@ -148,10 +173,12 @@ PEERS: Final = (
         "AUTO, its only level",
         ("zipnn",),
         False,
-        lambda data, dtype: bytes(_zipnn(dtype).compress(bytearray(data))),
-        lambda packed, dtype: bytes(_zipnn(dtype).decompress(packed)),
+        _zipnn_in,
+        _zipnn_back,
+        threads=True,
+        back=True,
     ),
-    Peer("z4ai", "default", ("z4ai",), False, _z4ai(None), _z4ai_back),
+    Peer("z4ai", "default", ("z4ai",), False, _z4ai(None), _z4ai_back, threads=True),
     Peer("z4ai max", "effort max, brotli", ("z4ai", "brotli"), True, _z4ai("max"), _z4ai_back),
     *(
         Peer(
@@ -161,6 +188,8 @@ PEERS: Final = (
             level > 5,
             _blosc2(kind.upper(), level),
             _blosc2_back,
+            threads=True,
+            back=True,
         )
         for kind, short in (("shuffle", "B2 sh"), ("bitshuffle", "B2 bit"))
         for level in (5, 9)
@@ -175,7 +204,15 @@ PEERS: Final = (
         _openzl_back,
     ),
     *(
-        Peer(f"zstd {level}", f"level {level}", ("zstandard",), level > 3, _zstd(level), _zstd_back)
+        Peer(
+            f"zstd {level}",
+            f"level {level}",
+            ("zstandard",),
+            level > 3,
+            _zstd(level),
+            _zstd_back,
+            threads=True,
+        )
         for level in (3, 19)
     ),
 )
