@@ -20,11 +20,11 @@ from mcodec.formats.registry import open_source
 from mcodec.types import FLOATS, numpy_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["CACHE", "MODELS", "arrays", "cast", "command", "fetch", "machine", "noisy"]
+__all__ = ["CACHE", "MODELS", "arrays", "cast", "command", "fetch", "machine", "noisy", "table"]
 
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "corpus"
 
@@ -220,3 +220,17 @@ def command() -> str:
     """Return the command that made the figures."""
     words = [Path(sys.argv[0]).name, *sys.argv[1:]]
     return " ".join(["python", f"benchmarks/{words[0]}", *words[1:]])
+
+
+def table(rows: Sequence[Sequence[str]], markdown: bool) -> Iterator[str]:
+    """Give the lines of a table whose first row is its head and whose first column are names."""
+    if markdown:
+        for index, row in enumerate(rows):
+            yield "| " + " | ".join(row) + " |"
+            if not index:
+                yield "|" + "---|" * len(row)
+        return
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        yield "  ".join([row[0].ljust(widths[0]), *cells]).rstrip()
