@@ -155,8 +155,8 @@ def beside_zipnn(arrays: Arrays, folder: Path, runs: int) -> Iterator[Row]:
                 ("pack to file", "compress to file", PACK_ZIPNN, "pack lossless to a file"),
             ):
                 both = f"{note(arrays, seconds[way])}; ZipNN {1e3 * seconds[other]:.1f} ms"
-                what = f"{what}, threads {threads}, speed of ZipNN's"
-                yield Row(what, seconds[other] / seconds[way], goal, note=both)
+                full = f"{what}, threads {threads}, speed of ZipNN's"
+                yield Row(full, seconds[other] / seconds[way], goal, note=both)
 
 
 def sizes(quick: bool) -> Iterator[Row]:

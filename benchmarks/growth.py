@@ -44,7 +44,7 @@ TENSOR: Final = 16 * MEGABYTE
 COLUMNS: Final = 1024
 THREADS: Final = 2
 GOAL: Final = 1.02
-PATIENCE: Final = {True: 8.0, False: 60.0}  # seconds of a way at one size, quick or not
+PATIENCE: Final = {True: 4.0, False: 60.0}  # seconds of a way at one size, quick or not
 FILES: Final = ("mcodec pack, file to file", "mcodec unpack, file to file", "copy of the file")
 
 

@@ -144,7 +144,7 @@ def draw(figures: Mapping[str, Any], path: str) -> None:
     options = {"svg.hashsalt": "mcodec", "font.size": 9, "axes.titlesize": 10}
     with mpl.rc_context({**options, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(8.4, 7.6), layout="constrained", facecolor="white")
-        grid = figure.subplot_mosaic([["pack", "unpack"], ["growth", "growth"]])
+        grid: dict[str, Any] = figure.subplot_mosaic([["pack", "unpack"], ["growth", "growth"]])
         for verb in ("pack", "unpack"):
             beside(grid[verb], figures, verb)
         growth(grid["growth"], figures)

@@ -42,7 +42,7 @@ FEW: Final = ("minilm", "efficientnet", "spliceai1", "chgnet")
 SHOWN: Final = "minilm"  # of which the table is given in full, with peaks
 THREADS: Final = (1, 2)
 MEMORY: Final = "/dev/shm"
-PATIENCE: Final = {True: 6.0, False: 60.0}  # seconds of a way on one model
+PATIENCE: Final = {True: 3.0, False: 60.0}  # seconds of a way on one model
 
 
 def timed(
