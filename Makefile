@@ -38,6 +38,8 @@ $(VENV)/.bench: $(VENV)/.all
 
 bench: $(VENV)/.bench  ## figures of this machine; what a benchmark cannot fetch it skips
 	$(BIN)/python benchmarks/kernels.py
+	$(BIN)/python benchmarks/goals.py --quick
+	$(BIN)/python benchmarks/peers.py --quick
 	$(BIN)/python benchmarks/lossless.py --quick
 	$(BIN)/python benchmarks/bits.py
 	$(BIN)/python benchmarks/distortion.py
