@@ -45,7 +45,7 @@ COLUMNS: Final = 1024
 THREADS: Final = 2
 GOAL: Final = 1.02
 PATIENCE: Final = {True: 4.0, False: 60.0}  # seconds of a way at one size, quick or not
-FILES: Final = ("mcodec pack, file to file", "mcodec unpack, file to file", "copy of the file")
+FILES: Final = ("mcodec file to file, pack", "mcodec file to file, unpack", "copy of the file")
 
 
 def blocks(total: int) -> Iterator[NDArray[Any]]:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    Point = tuple[str, float, float, bool]  # name, size, GB/s, whether it is lossless
 
 MODEL: Final = ("minilm", "float32")
 LABEL: Final = "MiniLM, float32, 2 threads"
@@ -21,6 +24,7 @@ LABEL: Final = "MiniLM, float32, 2 threads"
 COLOURS: Final = {
     "mcodec lossless": "#0072B2",
     "mcodec bits 12": "#56B4E9",
+    "mcodec file to file": "#56B4E9",
     "safetensors": "#000000",
     "ZipNN": "#D55E00",
     "zstd 3": "#E69F00",
@@ -28,13 +32,21 @@ COLOURS: Final = {
     "OpenZL": "#009E73",
 }
 OTHERS: Final = "#777777"
-# Where a name stands beside its mark, in points, and how it is aligned, for those that would meet.
-PLACES: Final[dict[str, tuple[float, float, str]]] = {}
-GROWN: Final = ("mcodec lossless", "safetensors", "ZipNN", "zstd 3", "h5py gzip", "OpenZL")
+LEFT: Final = 0.6  # of the size: marks below it have room for their names beside them
+GAP: Final = 0.066  # between names in the column, in heights of the panel
+GROWN: Final = (
+    "mcodec lossless",
+    "mcodec file to file",
+    "safetensors",
+    "ZipNN",
+    "zstd 3",
+    "h5py gzip",
+    "OpenZL",
+)
 MARKS: Final = {"pack": "o", "unpack": "s"}
 
 
-def points(figures: Mapping[str, Any], verb: str) -> Iterator[tuple[str, float, float, bool]]:
+def points(figures: Mapping[str, Any], verb: str) -> Iterator[Point]:
     """Give name, size as a part of the arrays', GB/s, and whether it is lossless."""
     for row in figures["models"]:
         if (row["model"], row["dtype"]) != MODEL:
@@ -67,30 +79,72 @@ def beside(axes: Any, figures: Mapping[str, Any], verb: str) -> None:
             markeredgewidth=1.6,
             linestyle="none",
         )
-    place_names(axes, found)
     axes.set_yscale("log")
-    axes.margins(x=0.16, y=0.12)
-    axes.set_xlabel("size, as part of the arrays' bytes  (← smaller)")
-    what = "pack: arrays to a file" if verb == "pack" else "unpack: a file to arrays"
-    axes.set_ylabel("GB/s of values")
-    axes.set_title(what)
+    axes.margins(x=0.06, y=0.1)
+    round_numbers(axes)
+    axes.set_xlabel("size, as part of the arrays' bytes (← smaller)")
+    axes.set_ylabel("GB/s of values (↑ faster)")
+    axes.set_title("pack: arrays to a file" if verb == "pack" else "unpack: a file to arrays")
+    name_marks(axes, found)
 
 
-def place_names(axes: Any, found: list[tuple[str, float, float, bool]]) -> None:
-    """Write names beside their marks, on the side where no neighbour stands."""
+def round_numbers(axes: Any) -> None:
+    """Write 0.1, 0.2, 0.5, 1 on a logarithmic axis."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def name_marks(axes: Any, found: list[Point]) -> None:
+    """Write names: on the left beside their marks, else in a column that lines lead to."""
+    low, high = (math.log(limit) for limit in axes.get_ylim())
+    heights = {name: (math.log(speed) - low) / (high - low) for name, _, speed, _ in found}
+    column = [name for name, size, _, _ in found if size >= LEFT]
+    places = spread({name: heights[name] for name in column})
     for name, size, speed, _ in found:
-        dx, dy, align = PLACES.get(name, (8.0, 0.0, "left"))
-        axes.annotate(
-            name,
-            (size, speed),
-            (dx, dy),
-            textcoords="offset points",
-            ha=align,
-            va="center",
-            fontsize=8,
-            color=COLOURS.get(name, "#333333"),
-            fontweight="bold" if name.startswith("mcodec") else "normal",
-        )
+        style = {
+            "fontsize": 8,
+            "va": "center",
+            "color": COLOURS.get(name, "#333333"),
+            "fontweight": "bold" if name.startswith("mcodec") else "normal",
+        }
+        if name in places:
+            line = {"arrowstyle": "-", "color": "#bbbbbb", "linewidth": 0.7, "shrinkB": 3}
+            line |= {"relpos": (0, 0.5), "shrinkA": 1}
+            axes.annotate(
+                name,
+                (size, speed),
+                (1.04, places[name]),
+                textcoords="axes fraction",
+                arrowprops=line,
+                annotation_clip=False,
+                **style,
+            )
+        else:
+            axes.annotate(name, (size, speed), (8, 0), textcoords="offset points", **style)
+
+
+def spread(heights: Mapping[str, float]) -> dict[str, float]:
+    """Move heights apart until neighbours have room, all as little as can be.
+
+    Less their place times the gap, heights only have to rise: neighbours that do not become one
+    group, which stands at the mean of its members.
+    """
+    names = sorted(heights, key=heights.__getitem__)
+    groups: list[tuple[float, int]] = []
+    for index, name in enumerate(names):
+        mean, count = heights[name] - index * GAP, 1
+        while groups and groups[-1][0] > mean:
+            other, more = groups.pop()
+            mean, count = (mean * count + other * more) / (count + more), count + more
+        groups.append((mean, count))
+    found = [mean for mean, count in groups for _ in range(count)]
+    return {
+        name: mean + index * GAP
+        for index, (name, mean) in enumerate(zip(names, found, strict=True))
+    }
 
 
 def growth(axes: Any, figures: Mapping[str, Any]) -> None:
@@ -113,8 +167,9 @@ def growth(axes: Any, figures: Mapping[str, Any]) -> None:
             )
     axes.set_xscale("log", base=4)
     axes.set_yscale("log")
+    round_numbers(axes)
     axes.set_xlabel("model, MiB of float32")
-    axes.set_ylabel("seconds a GB")
+    axes.set_ylabel("seconds a GB (↓ cheaper)")
     axes.set_title("cost against size  (flat is proportional)")
     ticks = sorted({int(size) for series in figures["growth"].values() for size in series})
     axes.set_xticks([size / 2**20 for size in ticks], [f"{size >> 20:,}" for size in ticks])
@@ -131,9 +186,8 @@ def legend(axes: Any) -> None:
             Line2D([], [], color="#555555", linestyle=style, marker=MARKS[verb], label=verb)
         )
     axes.legend(
-        handles=handles, fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.2),
-        frameon=False,
-    )  # fmt: skip
+        handles=handles, fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False
+    )
 
 
 def draw(figures: Mapping[str, Any], path: str) -> None:
@@ -143,7 +197,7 @@ def draw(figures: Mapping[str, Any], path: str) -> None:
 
     options = {"svg.hashsalt": "mcodec", "font.size": 9, "axes.titlesize": 10}
     with mpl.rc_context({**options, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(8.4, 7.6), layout="constrained", facecolor="white")
+        figure = Figure(figsize=(8.4, 6.9), layout="constrained", facecolor="white")
         grid: dict[str, Any] = figure.subplot_mosaic([["pack", "unpack"], ["growth", "growth"]])
         for verb in ("pack", "unpack"):
             beside(grid[verb], figures, verb)
