@@ -14,12 +14,11 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from typing import Any
 
+import children
 import corpus
 import h5py
 import numpy as np
@@ -50,16 +49,6 @@ def make_model(path: str, total: int) -> None:
             file[f"layers/layer_{index}/kernel"] = values
 
 
-def run(code: str, *arguments: str) -> tuple[float, int]:
-    """Run a program; return its wall seconds and its peak resident set in bytes."""
-    start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-c", code, *arguments])
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"a run failed with {status}")
-    return time.perf_counter() - start, usage.ru_maxrss * 1024
-
-
 def measure(folder: str, total: int, runs: int) -> dict[str, tuple[float, int]]:
     """Return the median seconds and the largest peak of each way."""
     source, out = f"{folder}/model.h5", f"{folder}/out.safetensors"
@@ -68,7 +57,7 @@ def measure(folder: str, total: int, runs: int) -> dict[str, tuple[float, int]]:
     for _ in range(runs):
         for way, (code, *flags) in WAYS.items():
             os.sync()  # what the last run wrote does not slow this one
-            seen[way].append(run(code, source, out, *flags))
+            seen[way].append(children.run([sys.executable, "-c", code, source, out, *flags]))
             os.unlink(out)
     return {
         way: (statistics.median(t for t, _ in found), max(peak for _, peak in found))

@@ -6,6 +6,7 @@ A benchmark that cannot have a file says so and goes on without it.
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -24,9 +25,22 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["CACHE", "MODELS", "arrays", "cast", "command", "fetch", "machine", "noisy", "table"]
+__all__ = [
+    "CACHE",
+    "MODELS",
+    "arrays",
+    "cast",
+    "command",
+    "fetch",
+    "machine",
+    "memory",
+    "noisy",
+    "table",
+]
 
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "corpus"
+
+_MEMORY = "/dev/shm"
 
 
 class Model(NamedTuple):
@@ -220,6 +234,11 @@ def command() -> str:
     """Return the command that made the figures."""
     words = [Path(sys.argv[0]).name, *sys.argv[1:]]
     return " ".join(["python", f"benchmarks/{words[0]}", *words[1:]])
+
+
+def memory() -> str | None:
+    """Return the folder whose files are in memory; None where there is none."""
+    return _MEMORY if os.path.isdir(_MEMORY) else None
 
 
 def table(rows: Sequence[Sequence[str]], markdown: bool) -> Iterator[str]:

@@ -29,7 +29,7 @@ import contenders
 import corpus
 import growth
 import numpy as np
-from peers import FEW, MEMORY
+from peers import FEW
 
 import mcodec
 from mcodec.api import benchways as ways
@@ -120,7 +120,7 @@ def beside_zipnn(arrays: Arrays, folder: Path, runs: int) -> Iterator[Row]:
         return
     zipnn = contenders.CONTENDERS["ZipNN"]
     make = importlib.import_module("zipnn").ZipNN
-    with tempfile.TemporaryDirectory(dir=MEMORY if Path(MEMORY).is_dir() else None) as memory:
+    with tempfile.TemporaryDirectory(dir=corpus.memory()) as memory:
         for threads in THREADS:
             own = make(input_format="byte", bytearray_dtype="float32", threads=threads)
             packed, path = own.compress(zipnn.ready(arrays)[0]), folder / "own.mc"

@@ -3,9 +3,9 @@
     python benchmarks/growth.py [--quick] [--most BYTES] [--folder FOLDER] [--json]
 
 Models are matrices of 1,024 columns of normally distributed float32, in tensors of up to 16 MB. Up
-to 1 GB all contenders go from arrays in memory to a file and back, with two threads where they have
-them. mcodec also goes from file to file, up to 4 GB, beside a plain copy of the file that is synced
-like ours. The exponent is the slope of log seconds over log bytes, by least squares: over all
+to 1 GB all contenders go from arrays to a file, both in memory, and back, with two threads where
+they have them, one after another. mcodec also goes from file to file, up to 4 GB, beside a plain
+copy of the file that is synced like ours. The exponent is the slope of log seconds over log bytes, by least squares: over all
 sizes, and from 16 MB on, where what every call costs has died off. The goal is 1.02.
 """
 
@@ -94,20 +94,16 @@ def of_files(folder: Path, total: int) -> dict[str, Way]:
     return dict(zip(FILES, work, strict=True))
 
 
-def of_arrays(folder: Path, total: int, others: Sequence[contenders.Contender]) -> dict[str, Way]:
-    """Return what goes from memory to a file, and from there to arrays."""
-    arrays = {f"layer.{i}.weight": block for i, block in enumerate(blocks(total))}
-    found = {}
-    for one in others:
-        path = folder / "".join(filter(str.isalnum, one.name))
-        one.save(one.ready(arrays), path, THREADS)
-
-        def save(given: Any, one: contenders.Contender = one, path: Path = path) -> None:
-            one.save(given, path, THREADS)
-
-        found[f"{one.name}, pack"] = Way(save, partial(one.ready, arrays))
-        found[f"{one.name}, unpack"] = Way(partial(one.load, path, THREADS, arrays))
-    return found
+def of_arrays(one: contenders.Contender, arrays: contenders.Arrays, folder: Path) -> dict[str, Way]:
+    """Return what a contender does from memory to a file, and from there to arrays."""
+    path = folder / "packed"
+    one.save(one.ready(arrays), path, THREADS)
+    return {
+        f"{one.name}, pack": Way(
+            lambda given: one.save(given, path, THREADS), partial(one.ready, arrays)
+        ),
+        f"{one.name}, unpack": Way(partial(one.load, path, THREADS, arrays)),
+    }
 
 
 def measure(
@@ -115,23 +111,26 @@ def measure(
 ) -> Series:
     """Return the median seconds of every way at every size that it is patient enough for."""
     series: Series = {}
+    patience = PATIENCE[quick]
     alive = [one for one in others if one.lossless]
     for total in (size for size in SIZES if size <= most):
         runs = (3 if quick else 5) if total <= 1 << 26 else (2 if quick else 3)
-        patience = PATIENCE[quick]
         with tempfile.TemporaryDirectory(dir=folder) as place:
             if shutil.disk_usage(place).free < 4 * total:
-                print(f"{total:,} bytes and more: left out, the disk has no room for them")
+                print(f"{total:,} bytes and more: left out, there is no room for them")
                 break
             found = alternate(of_files(Path(place), total), runs, most=4 * patience)
-        if total <= IN_MEMORY and alive:
-            with tempfile.TemporaryDirectory(dir=folder) as place:
-                found |= alternate(of_arrays(Path(place), total, alive), runs, most=patience)
-            alive = [
-                one
-                for one in alive
-                if 4 * max(found[f"{one.name}, pack"], found[f"{one.name}, unpack"]) < patience
-            ]
+        if total > IN_MEMORY:
+            alive = []
+        arrays = (
+            {f"layer.{i}.weight": block for i, block in enumerate(blocks(total))} if alive else {}
+        )
+        for one in list(alive):
+            with tempfile.TemporaryDirectory(dir=corpus.memory()) as place:
+                own = alternate(of_arrays(one, arrays, Path(place)), runs, most=patience)
+            if 4 * max(own.values()) > patience:
+                alive.remove(one)
+            found |= own
         for name, seconds in found.items():
             series.setdefault(name, {})[total] = seconds
     return series

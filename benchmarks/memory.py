@@ -12,13 +12,12 @@ import argparse
 import json
 import os
 import struct
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
+import children
 import corpus
 import numpy as np
 
@@ -56,13 +55,7 @@ def make_model(path: str, total: int) -> None:
 
 def run(*arguments: str) -> tuple[float, int]:
     """Run the command; return its wall seconds and its peak resident set in bytes."""
-    command = [str(Path(sys.executable).parent / "mcodec"), *arguments, "--quiet"]
-    start = time.perf_counter()
-    process = subprocess.Popen(command)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(command)} failed with {status}")
-    return time.perf_counter() - start, usage.ru_maxrss * 1024
+    return children.run([str(Path(sys.executable).parent / "mcodec"), *arguments, "--quiet"])
 
 
 def main() -> None:

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 FEW: Final = ("minilm", "efficientnet", "spliceai1", "chgnet")
 SHOWN: Final = "minilm"  # of which the table is given in full, with peaks
 THREADS: Final = (1, 2)
-MEMORY: Final = "/dev/shm"
 PATIENCE: Final = {True: 3.0, False: 60.0}  # seconds of a way on one model
 
 
@@ -233,8 +232,7 @@ def main() -> None:
     others = contenders.installed()
     print(*Machine.here().words(), corpus.command(), settings(others), "", sep="\n", flush=True)
     found = []
-    folder = MEMORY if Path(MEMORY).is_dir() else None
-    for row in rows_of(names, others, options.quick, folder):
+    for row in rows_of(names, others, options.quick, corpus.memory()):
         found.append(row)
         if not options.markdown or row["model"] == SHOWN:
             print(*tables([row], options.markdown), sep="\n", flush=True)
