@@ -79,7 +79,7 @@ def model() -> Arrays:
     """Return MiniLM, or drawn weights of its size."""
     found = corpus.arrays("minilm")
     if found is None:
-        found = {f"layer.{i}": block for i, block in enumerate(growth.blocks(90 << 20))}
+        found = growth.model(90 << 20)
     return {name: np.ascontiguousarray(array) for name, array in found.items()}
 
 

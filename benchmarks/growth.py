@@ -5,8 +5,9 @@
 Models are matrices of 1,024 columns of normally distributed float32, in tensors of up to 16 MB. Up
 to 1 GB all contenders go from arrays to a file, both in memory, and back, with two threads where
 they have them, one after another. mcodec also goes from file to file, up to 4 GB, beside a plain
-copy of the file that is synced like ours. The exponent is the slope of log seconds over log bytes, by least squares: over all
-sizes, and from 16 MB on, where what every call costs has died off. The goal is 1.02.
+copy of the file that is synced like ours. The exponent is the slope of log seconds over log bytes,
+by least squares: over all sizes, and from 16 MB on, where what every call costs has died off. The
+goal is 1.02.
 """
 
 from __future__ import annotations
@@ -55,6 +56,11 @@ def blocks(total: int) -> Iterator[NDArray[Any]]:
         rows = min(total, TENSOR) // (4 * COLUMNS)
         yield rng.standard_normal((rows, COLUMNS), dtype=np.float32) * np.float32(0.05)
         total -= TENSOR
+
+
+def model(total: int) -> dict[str, NDArray[Any]]:
+    """Return a model of so many bytes."""
+    return {f"layer.{index}.weight": block for index, block in enumerate(blocks(total))}
 
 
 def write_model(path: Path, total: int) -> None:
@@ -122,9 +128,7 @@ def measure(
             found = alternate(of_files(Path(place), total), runs, most=4 * patience)
         if total > IN_MEMORY:
             alive = []
-        arrays = (
-            {f"layer.{i}.weight": block for i, block in enumerate(blocks(total))} if alive else {}
-        )
+        arrays = model(total) if alive else {}
         for one in list(alive):
             with tempfile.TemporaryDirectory(dir=corpus.memory()) as place:
                 own = alternate(of_arrays(one, arrays, Path(place)), runs, most=patience)
