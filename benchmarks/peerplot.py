@@ -32,7 +32,17 @@ COLOURS: Final = {
     "OpenZL": "#009E73",
 }
 OTHERS: Final = "#777777"
-LEFT: Final = 0.6  # of the size: marks below it have room for their names beside them
+LEFT: Final = 0.6  # of the size: names of marks below it stand among the marks
+SMALL: Final = 0.19  # where they stand, in widths of the panel
+ALL: Final = 1.04  # where the others do
+LINE: Final = {
+    "arrowstyle": "-",
+    "color": "#bbbbbb",
+    "linewidth": 0.7,
+    "relpos": (0, 0.5),
+    "shrinkA": 1,
+    "shrinkB": 3,
+}
 GAP: Final = 0.066  # between names in the column, in heights of the panel
 GROWN: Final = (
     "mcodec lossless",
@@ -98,32 +108,26 @@ def round_numbers(axes: Any) -> None:
 
 
 def name_marks(axes: Any, found: list[Point]) -> None:
-    """Write names: on the left beside their marks, else in a column that lines lead to."""
+    """Write names in two columns that lines lead to: of small sizes, and of all others."""
     low, high = (math.log(limit) for limit in axes.get_ylim())
-    heights = {name: (math.log(speed) - low) / (high - low) for name, _, speed, _ in found}
-    column = [name for name, size, _, _ in found if size >= LEFT]
-    places = spread({name: heights[name] for name in column})
-    for name, size, speed, _ in found:
-        style = {
-            "fontsize": 8,
-            "va": "center",
-            "color": COLOURS.get(name, "#333333"),
-            "fontweight": "bold" if name.startswith("mcodec") else "normal",
-        }
-        if name in places:
-            line = {"arrowstyle": "-", "color": "#bbbbbb", "linewidth": 0.7, "shrinkB": 3}
-            line |= {"relpos": (0, 0.5), "shrinkA": 1}
+    for column, left in ((SMALL, True), (ALL, False)):
+        marks = {name: (size, speed) for name, size, speed, _ in found if (size < LEFT) == left}
+        places = spread(
+            {name: (math.log(speed) - low) / (high - low) for name, (_, speed) in marks.items()}
+        )
+        for name, mark in marks.items():
             axes.annotate(
                 name,
-                (size, speed),
-                (1.04, places[name]),
+                mark,
+                (column, places[name]),
                 textcoords="axes fraction",
-                arrowprops=line,
+                arrowprops=LINE,
                 annotation_clip=False,
-                **style,
+                fontsize=8,
+                va="center",
+                color=COLOURS.get(name, "#333333"),
+                fontweight="bold" if name.startswith("mcodec") else "normal",
             )
-        else:
-            axes.annotate(name, (size, speed), (8, 0), textcoords="offset points", **style)
 
 
 def spread(heights: Mapping[str, float]) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """mcodec beside what people use: size, pack and unpack time, peak memory, and growth; in one run.
 
-    python benchmarks/peers.py [--quick] [--markdown] [--json FILE] [--plot FILE] [NAME ...]
+    python benchmarks/peers.py [--quick] [--markdown] [--dtype DTYPE] [--json FILE]
+                               [--plot FILE] [NAME ...]
 
 Every model of `corpus.py` as float32, float16 and bfloat16, by every contender of `contenders.py`,
 with one thread and two where it has threads to set. All go from arrays in memory to a file in
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 FEW: Final = ("minilm", "efficientnet", "spliceai1", "chgnet")
 SHOWN: Final = "minilm"  # of which the table is given in full, with peaks
+DTYPES: Final = ("float32", "float16", "bfloat16")
 THREADS: Final = (1, 2)
 PATIENCE: Final = {True: 3.0, False: 60.0}  # seconds of a way on one model
 
@@ -139,7 +141,11 @@ def add_peaks(
 
 
 def rows_of(
-    names: Sequence[str], others: Sequence[contenders.Contender], quick: bool, folder: str | None
+    names: Sequence[str],
+    dtypes: Sequence[str],
+    others: Sequence[contenders.Contender],
+    quick: bool,
+    folder: str | None,
 ) -> Iterator[dict[str, Any]]:
     """Measure models, each as its dtypes; one that is float16 by nature as the two of 16 bits."""
     for name in names:
@@ -148,8 +154,9 @@ def rows_of(
             continue
         half = {array.dtype.name for array in found.values()} == {"float16"}
         del found
-        for dtype in ("float16", "bfloat16") if half else ("float32", "float16", "bfloat16"):
-            yield measure(name, dtype, others, quick, folder)
+        for dtype in dtypes:
+            if dtype != "float32" or not half:
+                yield measure(name, dtype, others, quick, folder)
 
 
 def cells(row: Mapping[str, Any], total: int) -> list[str]:
@@ -219,6 +226,7 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(corpus.MODELS))
+    parser.add_argument("--dtype", action="append", choices=DTYPES, help="default: all three")
     parser.add_argument("--quick", action="store_true", help="fewer models, runs and sizes")
     parser.add_argument("--markdown", action="store_true", help="tables for a page")
     parser.add_argument("--json", metavar="FILE", help="where to write all figures")
@@ -232,7 +240,8 @@ def main() -> None:
     others = contenders.installed()
     print(*Machine.here().words(), corpus.command(), settings(others), "", sep="\n", flush=True)
     found = []
-    for row in rows_of(names, others, options.quick, corpus.memory()):
+    dtypes = options.dtype or DTYPES
+    for row in rows_of(names, dtypes, others, options.quick, corpus.memory()):
         found.append(row)
         if not options.markdown or row["model"] == SHOWN:
             print(*tables([row], options.markdown), sep="\n", flush=True)
