@@ -206,15 +206,14 @@ class RunSpec:
     @classmethod
     def of(cls, dtype: str, shapes: Sequence[Sequence[int]]) -> RunSpec:
         """Lay arrays of these shapes one after another."""
-        starts, sizes, end = [], [], 0
-        for shape in shapes:
-            start = -(-end // RUN_ALIGNMENT) * RUN_ALIGNMENT
-            size = math.prod(shape)
-            starts.append(start)
-            sizes.append(size)
-            end = start + size
-        frozen = tuple(tuple(shape) for shape in shapes)
-        return cls(dtype, frozen, tuple(starts), tuple(sizes), end, block_elements(itemsize(dtype)))
+        sizes = tuple(map(math.prod, shapes))
+        starts, end = [], 0
+        for size in sizes:
+            starts.append(end)
+            end = (end + size + RUN_ALIGNMENT - 1) & -RUN_ALIGNMENT
+        end = starts[-1] + sizes[-1] if sizes else 0
+        frozen = tuple(map(tuple, shapes))
+        return cls(dtype, frozen, tuple(starts), sizes, end, block_elements(itemsize(dtype)))
 
     @property
     def blocks(self) -> int:

@@ -48,7 +48,7 @@ def describe(
         config = encoder.plan.codec.config()
         if config not in codecs:
             codecs.append(config)
-        members = [list(shape) for shape in encoder.plan.spec.shapes]
+        members = list(encoder.plan.spec.shapes)
         runs.append(Run(codecs.index(config), encoder.plan.dtype, members, *encoder.certificate()))
         for member, index in enumerate(encoder.plan.members):
             places[encoder.plan.task, index] = (number, member)

@@ -141,7 +141,7 @@ class Adding(Codings):
             config = run.codec.config()
             if config not in codecs:
                 codecs.append(config)
-            members = [list(shape) for shape in run.spec.shapes]
+            members = list(run.spec.shapes)
             entry = Run(codecs.index(config), run.dtype, members, "", None, None)
             if run.bases:
                 roles = [[places[place] for place in role] for role in run.bases]

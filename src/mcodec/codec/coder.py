@@ -24,7 +24,7 @@ BYTES: Final = (3,)
 TEXT: Final = (9,)
 
 SMALL: Final = 1 << 12  # numbers of a block that is cheap to code at every level
-SKEWED: Final = 0.5  # of its bytes that a plane takes by codes alone, below which runs are long
+SKEWED: Final = 0.75  # of its bytes that a plane takes by codes alone, below which runs are long
 PIECE: Final = 1 << 13  # bytes that are tried for the whole stream
 MATCHED: Final = 0.98  # of the codes' bytes, from which on matches are taken: they are slower
 

@@ -12,6 +12,7 @@ import xxhash
 
 from mcodec.container import batch, levels, opening, padding
 from mcodec.container import manifest as manifests
+from mcodec.container.checked import Checked
 from mcodec.container.chunks import Stream, front, ranges, split
 from mcodec.container.layout import Chunk, chunk_of
 from mcodec.container.rows import Row, RowTable
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from mcodec.container.manifest import Manifest, ParseCodec
+    from mcodec.container.checked import ParseCodec
+    from mcodec.container.manifest import Manifest
     from mcodec.storage import ByteSource
     from mcodec.stored import Scratch
     from mcodec.types import StreamSpec
@@ -83,7 +85,7 @@ class ContainerReader:
         self.manifest_bytes = opening.manifest_bytes(front, self.header)
         self.manifest: Manifest = manifests.decode(self.manifest_bytes)
         budget = decoded_budget(source.size) if max_decoded is None else max_decoded
-        self._checked = manifests.Checked(self.manifest, parse_codec, budget)
+        self._checked = Checked(self.manifest, parse_codec, budget)
         self._rows = RowTable(
             memoryview(front)[self.header.manifest_padded :], self.header, self._checked
         )

@@ -19,7 +19,7 @@ from mcodec.types import FILL, RAW, ZSTD, CodecLike, RunSpec, StreamSpec
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mcodec.container.manifest import Checked
+    from mcodec.container.checked import Checked
 
     Streams = tuple[StreamSpec, ...]
 

@@ -102,13 +102,15 @@ class Coder {
         const Coded coded = code(data, size, cost_, out_);
         const bool dense = coded.kind == Coded::kRaw || coded.size > size / 4 * 3;
         if (coded.kind == Coded::kFill || !dense) return coded;
-        if (since_ == 0) repeats_ = repeats(data, size, UINT32_MAX, 0, 3);
+        const int rate = size > kShort ? 3 : 0;  // short ones have few words to pick from
+        if (since_ == 0) repeats_ = repeats(data, size, UINT32_MAX, 0, rate);
         since_ = (since_ + 1) % kEvery;
         return repeats_ ? Coded{Coded::kRepeats} : coded;
     }
 
   private:
     static constexpr int kEvery = 4;
+    static constexpr size_t kShort = size_t{8} << 10;
     size_t cost_;
     std::vector<uint8_t>& out_;
     int since_ = 0;

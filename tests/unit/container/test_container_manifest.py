@@ -10,7 +10,8 @@ import pytest
 
 from mcodec import limits
 from mcodec.codec.registry import from_config
-from mcodec.container.manifest import Checked, Manifest, Run, Task, Tensor, decode
+from mcodec.container.checked import Checked
+from mcodec.container.manifest import Manifest, Run, Task, Tensor, decode
 from mcodec.errors import FormatError
 
 DIGEST = "0" * 64
@@ -74,7 +75,7 @@ def test_a_manifest_that_keeps_all_rules() -> None:
 
 
 def test_what_is_written_is_read() -> None:
-    runs = [Run(0, "float32", [[2]], DIGEST, None, None)]
+    runs = [Run(0, "float32", [(2,)], DIGEST, None, None)]
     whole = Manifest([{"id": "float"}], runs, [Task("A", [Tensor("w", 0, 0)])])
     text = whole.encode("a test")
     assert decode(text) == whole
