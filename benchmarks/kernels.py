@@ -1,6 +1,6 @@
 """Speed of the plane kernels beside a copy of the same values, one thread, in one run.
 
-    python benchmarks/kernels.py [--json] [--blocks 128] [--rounds 9]
+    python benchmarks/kernels.py [--json] [--blocks 128] [--rounds 9] [--only 'merge_bfp*']
 
 Every block is 2**18 elements. Sources and destinations cycle through more memory than the caches
 hold, all of it touched before; runs of all rows alternate, and a row shows its median of the
@@ -14,6 +14,7 @@ import json
 import statistics
 import sys
 import time
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,13 +33,13 @@ if TYPE_CHECKING:
 BLOCK = 1 << 18
 LENGTH = BLOCK // 8
 STRIDE = LENGTH + 64
-BITS = 12
+BITS = (12, 24)  # 24 is all that bfp has: four groups of planes with the sign
 TENSOR = kernels.Scopes(1 << 48, 1)
-PLANE_KERNELS = ("merge_bfp", "split_bfp", "merge_float", "split_float")
 CLASSES = 8
 CHANNELS = kernels.Scopes(576, 1 << 20)  # of a layer of 64 inputs and 3 by 3
 EXPONENT = np.array([3], np.int16)
-DTYPES = ("float32", "bfloat16")
+DTYPES = ("float32", "bfloat16", "float16", "float64")
+ALL_KERNELS = ("float32", "bfloat16")  # the others are measured by the plane kernels alone
 ZEROS = (50, 80, 90, 99)  # per cent
 GAPS_FROM = 90  # where gaps are smaller than a mask
 GAP_BITS = {90: 2, 99: 6}
@@ -57,18 +58,18 @@ class Store:
         self.block = self.pattern(self.numbers)
         self.values = self.many(self.block)
         self.out = np.ones_like(self.values)
-        count = max(fmt.mantissa, BITS) + 1
+        count = max(fmt.mantissa, *BITS) + 1
         memory = self.rng.integers(0, 256, (blocks, count * STRIDE), dtype=np.uint8)
         self.planes: list[list[npt.NDArray[np.uint8]]] = [
             [row[i * STRIDE : i * STRIDE + LENGTH] for i in range(count)] for row in memory
         ]
-        self.exponents = np.full((blocks, BLOCK), 120, np.uint8)
         self.mantissa = fmt.mantissa
 
     def pattern(self, numbers: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
         width = FLOATS[self.dtype].width
-        wide = numbers.astype(np.float32).view(np.uint32)
-        return (wide >> np.uint32(32 - width)).astype(f"uint{width}")
+        if self.dtype != "bfloat16":
+            return numbers.astype(self.dtype).view(f"uint{width}")
+        return (numbers.astype(np.float32).view(np.uint32) >> np.uint32(16)).astype(np.uint16)
 
     def many(self, block: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return as many copies of a block."""
@@ -77,29 +78,43 @@ class Store:
     def copy(self, i: int) -> None:
         np.copyto(self.out[i], self.values[i])
 
-    def merge_bfp(self, i: int) -> None:
-        p = self.planes[i]
+
+def bfp(store: Store, bits: int) -> Rows:
+    """Rows of block floating point, with one exponent and full signs."""
+
+    def merge(i: int) -> None:
+        sign, *planes = store.planes[i][: bits + 1]
         kernels.merge_bfp(
-            self.dtype, self.out[i], BITS, False, TENSOR, EXPONENT, None, p[0], p[1 : BITS + 1]
+            store.dtype, store.out[i], bits, False, TENSOR, EXPONENT, None, sign, planes
         )
 
-    def split_bfp(self, i: int) -> None:
-        p = self.planes[i]
+    def split(i: int) -> None:
+        sign, *planes = store.planes[i][: bits + 1]
         kernels.split_bfp(
-            self.dtype, self.values[i], BITS, False, TENSOR, EXPONENT, None, p[0], p[1 : BITS + 1]
+            store.dtype, store.values[i], bits, False, TENSOR, EXPONENT, None, sign, planes
         )
 
-    def merge_float(self, i: int) -> None:
-        p = self.planes[i]
-        kernels.merge_float(
-            self.dtype, self.out[i], p[0], [self.exponents[i]], p[1 : self.mantissa + 1]
-        )
+    yield f"merge_bfp {bits}", merge
+    yield f"split_bfp {bits}", split
 
-    def split_float(self, i: int) -> None:
-        p = self.planes[i]
-        kernels.split_float(
-            self.dtype, self.values[i], p[0], [self.exponents[i]], p[1 : self.mantissa + 1]
-        )
+
+def lossless(store: Store) -> Rows:
+    """Rows of IEEE fields as they are; merged exponents are normal."""
+    top = FLOATS[store.dtype].exponent - 8
+    exponents = [np.full((store.blocks, BLOCK), 3, np.uint8)] if top > 0 else []
+    normal = 10 if FLOATS[store.dtype].exponent < 8 else 120
+    exponents.append(np.full((store.blocks, BLOCK), normal, np.uint8))
+
+    def merge(i: int) -> None:
+        sign, *planes = store.planes[i][: store.mantissa + 1]
+        kernels.merge_float(store.dtype, store.out[i], sign, [e[i] for e in exponents], planes)
+
+    def split(i: int) -> None:
+        sign, *planes = store.planes[i][: store.mantissa + 1]
+        kernels.split_float(store.dtype, store.values[i], sign, [e[i] for e in exponents], planes)
+
+    yield "merge_float", merge
+    yield "split_float", split
 
 
 def sparse(store: Store, zeros: int) -> Rows:
@@ -195,15 +210,17 @@ def mask(store: Store) -> Rows:
     yield "mask", keep
 
 
-def rows_of(store: Store) -> Iterator[tuple[str, str, Callable[[int], None]]]:
+def rows_of(store: Store, only: str) -> Iterator[tuple[str, str, Callable[[int], None]]]:
     """Yield (target, kernel, function of the block) of a dtype, the copy first."""
     yield "", "copy", store.copy
-    kinds = [(name, getattr(store, name)) for name in PLANE_KERNELS]
-    for zeros in ZEROS:
-        kinds += sparse(store, zeros)
-    kinds += [*int8(store), *delta(store), *mask(store)]
+    kinds = [kind for bits in BITS for kind in bfp(store, bits)]
+    kinds += lossless(store)
+    if store.dtype in ALL_KERNELS:
+        for zeros in ZEROS:
+            kinds += sparse(store, zeros)
+        kinds += [*int8(store), *delta(store), *mask(store)]
     for target in kernels.targets():
-        yield from ((target, name, function) for name, function in kinds)
+        yield from ((target, name, do) for name, do in kinds if fnmatchcase(name, only))
 
 
 def seconds(target: str, function: Callable[[int], None], blocks: int) -> float:
@@ -214,9 +231,9 @@ def seconds(target: str, function: Callable[[int], None], blocks: int) -> float:
         return time.thread_time() - start
 
 
-def measure(dtype: str, blocks: int, rounds: int) -> list[dict[str, Any]]:
+def measure(dtype: str, blocks: int, rounds: int, only: str) -> list[dict[str, Any]]:
     store = Store(dtype, blocks)
-    rows = list(rows_of(store))
+    rows = list(rows_of(store, only))
     times: list[list[float]] = [[] for _ in rows]
     for turn in range(rounds + 1):
         for row, taken in zip(rows, times, strict=True):
@@ -242,8 +259,14 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--blocks", type=int, default=128, help="blocks of 2**18 elements")
     parser.add_argument("--rounds", type=int, default=9, help="runs of which the median counts")
+    parser.add_argument("--only", default="*", help="pattern of the kernels to measure")
+    parser.add_argument("--dtype", action="append", choices=DTYPES, help="default: all")
     args = parser.parse_args()
-    rows = [row for dtype in DTYPES for row in measure(dtype, args.blocks, args.rounds)]
+    rows = [
+        row
+        for dtype in args.dtype or DTYPES
+        for row in measure(dtype, args.blocks, args.rounds, args.only)
+    ]
     command = "python benchmarks/kernels.py " + " ".join(sys.argv[1:])
     if args.json:
         print(json.dumps({"machine": processor(), "command": command.strip(), "rows": rows}))

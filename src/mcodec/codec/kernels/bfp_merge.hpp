@@ -50,11 +50,123 @@ MC_INLINE void put_float(f32v product, u32v sign, uint8_t* out, size_t i) {
     }
 }
 
-template <Dtype D, bool Uniform>
-static void scale_floats(const uint32_t* tile, float factor, const float* factors, uint8_t* out) {
+// The same for a part of a vector: with `Lanes` its lanes lie apart.
+template <Dtype D, bool Lanes>
+MC_INLINE void put_part(f32v product, u32v sign, uint8_t* out, size_t i) {
+    if (!Lanes) return put_float<D>(product, sign, out, i);
+    const f32v largest = f32v{} + static_cast<float>(Number<D>::largest);
+    store_lanes32(out + 4 * i, (u8v)((u32v)least(product, largest) | sign));
+}
+
+// Numbers under one factor straight from the networks, with integers in registers only: the bytes
+// of an integer lie in its `Groups` bytes, its sign in the highest bit of the last.
+template <int Groups, bool Mid>
+struct Integers {
+    static constexpr uint32_t sign = 1u << (8 * Groups - 1);
+
+    // The magnitude as a float; 2 M' + 1 for M' other than 0 in the middle.
+    static MC_FORCED f32v magnitude(u32v x) {
+        u32v m = x & (sign - 1);
+        if (Mid) m += m - (u32v)(m != 0);
+        return __builtin_convertvector((i32v)m, f32v);
+    }
+
+    static MC_FORCED u32v sign_of(u32v x) { return x << (32 - 8 * Groups) & 0x80000000; }
+
+    // The low or high half of each lane of 16-bit words, of which one has `low` and `high` parts.
+    template <bool High>
+    static MC_FORCED u32v widen(u8v low, u8v high) {
+        return (u32v)zip<16, High>(low, Groups > 2 ? high : u8v{});
+    }
+};
+
+// The upper halves are the numbers.
+MC_INLINE u32v rounded_brain(f32v product) {
+    const f32v largest = f32v{} + static_cast<float>(Number<Dtype::bfloat16>::largest);
+    const u32v bits = (u32v)least(product, largest);
+    return bits + 0x7FFF + (bits >> 16 & 1);
+}
+
+// Patterns of bfloat16 from the 16-bit words of integers.
+template <int Groups, bool Mid>
+MC_INLINE u16v brains_of(u8v low, u8v high, f32v factor) {
+    using I = Integers<Groups, Mid>;
+    if (Groups > 2) {
+        const u32v x = I::template widen<false>(low, high), y = I::template widen<true>(low, high);
+        const u16v numbers = narrow32(rounded_brain(I::magnitude(x) * factor) >> 16,
+                                      rounded_brain(I::magnitude(y) * factor) >> 16);
+        return numbers | ((u16v)high << (32 - 8 * Groups) & 0x8000);
+    }
+    const u32v even = rounded_brain(I::magnitude((u32v)low) * factor);
+    const u32v odd = rounded_brain(I::magnitude((u32v)low >> 16) * factor);
+    const u16v numbers = (u16v)(even >> 16 | (odd & 0xFFFF0000));
+    return numbers | ((u16v)low << (16 - 8 * Groups) & 0x8000);
+}
+
+// Vector v of the chunk `out` from the bytes of its integers.
+template <Dtype D, int Groups, bool Mid>
+MC_INLINE void put_numbers(uint8_t* out, size_t v, u8v (&b)[4], f32v factor) {
+    using I = Integers<Groups, Mid>;
+    constexpr bool lanes = D == Dtype::float32 && kStoresLanes;
+    constexpr size_t size = lanes ? 4 : kW / 4;
+#pragma GCC unroll 4
+    for (int i = 0; i < Groups; ++i) {
+        if (D == Dtype::bfloat16) {
+            b[i] = spread64(b[i]);
+        } else if (!lanes) {
+            b[i] = spread32(b[i]);
+        }
+    }
+    zip_pair<8>(b[0], b[1]);
+    if (Groups > 2) zip_pair<8>(b[2], b[3]);
+    if (D == Dtype::bfloat16) {
+        store_words(out + 2 * place(v, 0, kW / 2),
+                    (u8v)brains_of<Groups, Mid>(b[0], b[2], factor));
+        store_words(out + 2 * place(v, 1, kW / 2),
+                    (u8v)brains_of<Groups, Mid>(b[1], b[3], factor));
+        return;
+    }
+    const u32v parts[4] = {
+        I::template widen<false>(b[0], b[2]), I::template widen<true>(b[0], b[2]),
+        I::template widen<false>(b[1], b[3]), I::template widen<true>(b[1], b[3])};
+#pragma GCC unroll 4
+    for (size_t m = 0; m < 4; ++m) {
+        put_part<D, lanes>(I::magnitude(parts[m]) * factor, I::sign_of(parts[m]), out,
+                           place(v, m, size));
+    }
+}
+
+template <Dtype D, int Groups, bool Mid>
+static void join_scaled(const uint8_t* const* planes, size_t from, float factor, uint8_t* out) {
+    u8v g[Groups][8];
+    for (int i = 0; i < Groups; ++i) join_planes(planes + 8 * i, from / 8, g[i]);
+    const f32v factors = f32v{} + factor;
+#pragma GCC unroll 8
+    for (size_t v = 0; v < 8; ++v) {
+        u8v b[4] = {};
+#pragma GCC unroll 4
+        for (int i = 0; i < Groups; ++i) b[i] = g[i][v];
+        put_numbers<D, Groups, Mid>(out, v, b, factors);
+    }
+}
+
+template <Dtype D, bool Mid>
+static void join_scaled(const uint8_t* const* planes, int groups, size_t from, float factor,
+                        uint8_t* out) {
+    switch (groups) {
+        case 1: return join_scaled<D, 1, Mid>(planes, from, factor, out);
+        case 2: return join_scaled<D, 2, Mid>(planes, from, factor, out);
+        case 3: return join_scaled<D, 3, Mid>(planes, from, factor, out);
+        default: return join_scaled<D, 4, Mid>(planes, from, factor, out);
+    }
+}
+
+// A factor each.
+template <Dtype D>
+static void scale_floats(const uint32_t* tile, const float* factors, uint8_t* out) {
     for (size_t i = 0; i < kChunk; i += kW / 4) {
         const u32v x = (u32v)load(tile + i);
-        const f32v scale = Uniform ? f32v{} + factor : (f32v)load(factors + i);
+        const f32v scale = (f32v)load(factors + i);
         const f32v product = __builtin_convertvector((i32v)(x & 0x7FFFFFFF), f32v) * scale;
         put_float<D>(product, x & 0x80000000, out, i);
     }
@@ -108,18 +220,20 @@ struct MergeIntegers {
     }
 
     void chunk(size_t at, size_t from, size_t count, uint8_t* out) const {
+        if constexpr (D != Dtype::float64) {
+            float factor = scaling.factor;
+            if (scaling.exact && (scaling.uniform || scaling.shared(at, count, &factor))) {
+                return mid ? join_scaled<D, true>(planes, groups, from, factor, out)
+                           : join_scaled<D, false>(planes, groups, from, factor, out);
+            }
+        }
         alignas(64) uint32_t tile[kChunk];
         join_integers(planes, groups, from, tile);
         if (mid) to_middle(tile);
-        if (!scaling.exact) {
-            general(tile, at, count, out);
-        } else if (scaling.uniform) {
-            scale_floats<D, true>(tile, scaling.factor, nullptr, out);
-        } else {
-            alignas(64) float factors[kChunk];
-            scaling.fill_floats(at, count, factors);
-            scale_floats<D, false>(tile, 0.0f, factors, out);
-        }
+        if (!scaling.exact) return general(tile, at, count, out);
+        alignas(64) float factors[kChunk];
+        scaling.fill_floats(at, count, factors);
+        scale_floats<D>(tile, factors, out);
     }
 
     void general(const uint32_t* tile, size_t at, size_t count, uint8_t* out) const {

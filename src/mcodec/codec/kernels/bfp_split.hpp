@@ -1,23 +1,74 @@
-// split_bfp: numbers to integers in a chunk of uint32, the sign in bit 31, and those to planes.
+// split_bfp: numbers to integers, the sign above them, and those to planes.
+
+// Elements from i on as float32.
+template <Dtype D>
+MC_INLINE u32v load_float(const uint8_t* in, size_t i) {
+    if (D == Dtype::float16) return (u32v)load_half(in + 2 * i);
+    if (D == Dtype::bfloat16) return load16(in + 2 * i) << 16;
+    return (u32v)load(in + 4 * i);
+}
 
 // Scaled magnitudes are exact in float32 unless they are far below half or too large.
-template <Dtype D, bool Uniform, bool Truncate>
-static void quantize_floats(const uint8_t* in, float factor, const float* factors, float top,
-                            uint32_t* tile) {
+template <bool Truncate>
+MC_INLINE u32v integers_of(u32v magnitude, f32v scale, f32v top) {
+    const f32v scaled = least((f32v)magnitude * scale, top);
+    return (u32v)(Truncate ? __builtin_convertvector(scaled, i32v) : round_to_int(scaled));
+}
+
+// A factor each.
+template <Dtype D, bool Truncate>
+static void quantize_floats(const uint8_t* in, const float* factors, float top, uint32_t* tile) {
     const f32v tops = f32v{} + top;
     for (size_t i = 0; i < kChunk; i += kW / 4) {
-        u32v bits;
-        if (D == Dtype::float16) {
-            bits = (u32v)load_half(in + 2 * i);
-        } else if (D == Dtype::bfloat16) {
-            bits = load16(in + 2 * i) << 16;
-        } else {
-            bits = (u32v)load(in + 4 * i);
-        }
-        const f32v scale = Uniform ? f32v{} + factor : (f32v)load(factors + i);
-        const f32v scaled = least((f32v)(bits & 0x7FFFFFFF) * scale, tops);
-        const i32v m = Truncate ? __builtin_convertvector(scaled, i32v) : round_to_int(scaled);
-        store(tile + i, (u8v)((u32v)m | (bits & 0x80000000)));
+        const u32v bits = load_float<D>(in, i);
+        const u32v m = integers_of<Truncate>(bits & 0x7FFFFFFF, (f32v)load(factors + i), tops);
+        store(tile + i, (u8v)(m | (bits & 0x80000000)));
+    }
+}
+
+// One factor: the bytes of the integers of vector v, the sign highest in the last of `Groups`.
+template <Dtype D, int Groups, bool Truncate>
+MC_INLINE void get_integers(const uint8_t* in, size_t v, f32v factor, f32v top, u8v (&b)[4]) {
+    u32v x[4];
+#pragma GCC unroll 4
+    for (size_t m = 0; m < 4; ++m) {
+        const u32v bits = load_float<D>(in, place(v, m, kW / 4));
+        x[m] = integers_of<Truncate>(bits & 0x7FFFFFFF, factor, top) |
+               (bits >> (32 - 8 * Groups) & 1u << (8 * Groups - 1));
+    }
+    if (Groups > 2) return bytes_of(x, &b[0], &b[1], &b[2], &b[3]);
+    const u16v low = narrow32(x[0], x[1]), high = narrow32(x[2], x[3]);
+    if (Groups == 1) {
+        b[0] = gather32(narrow16(low, high));
+    } else {
+        b[0] = gather32(narrow16(low & 0xFF, high & 0xFF));
+        b[1] = gather32(narrow16(low >> 8, high >> 8));
+    }
+}
+
+template <Dtype D, int Groups, bool Truncate>
+static void cut_scaled(const uint8_t* in, float factor, float top, uint8_t* const* planes,
+                       size_t from) {
+    const f32v factors = f32v{} + factor, tops = f32v{} + top;
+    u8v g[Groups][8];
+#pragma GCC unroll 8
+    for (size_t v = 0; v < 8; ++v) {
+        u8v b[4] = {};
+        get_integers<D, Groups, Truncate>(in, v, factors, tops, b);
+#pragma GCC unroll 4
+        for (int i = 0; i < Groups; ++i) g[i][v] = b[i];
+    }
+    for (int i = 0; i < Groups; ++i) cut_planes(g[i], planes + 8 * i, from / 8);
+}
+
+template <Dtype D, bool Truncate>
+static void cut_scaled(const uint8_t* in, float factor, float top, uint8_t* const* planes,
+                       int groups, size_t from) {
+    switch (groups) {
+        case 1: return cut_scaled<D, 1, Truncate>(in, factor, top, planes, from);
+        case 2: return cut_scaled<D, 2, Truncate>(in, factor, top, planes, from);
+        case 3: return cut_scaled<D, 3, Truncate>(in, factor, top, planes, from);
+        default: return cut_scaled<D, 4, Truncate>(in, factor, top, planes, from);
     }
 }
 
@@ -87,26 +138,23 @@ struct SplitIntegers {
     }
 
     void chunk(size_t at, size_t from, size_t count, const uint8_t* in) const {
+        if constexpr (D != Dtype::float64) {
+            float factor = scaling.factor;
+            if (scaling.exact && (scaling.uniform || scaling.shared(at, count, &factor))) {
+                return truncate ? cut_scaled<D, true>(in, factor, top, planes, groups, from)
+                                : cut_scaled<D, false>(in, factor, top, planes, groups, from);
+            }
+        }
         alignas(64) uint32_t tile[kChunk];
-        if (!scaling.exact) {
-            general(in, at, count, tile);
-        } else if (scaling.uniform) {
-            quantize<true>(in, nullptr, tile);
-        } else {
+        if (scaling.exact) {
             alignas(64) float factors[kChunk];
             scaling.fill_floats(at, count, factors);
-            quantize<false>(in, factors, tile);
+            truncate ? quantize_floats<D, true>(in, factors, top, tile)
+                     : quantize_floats<D, false>(in, factors, top, tile);
+        } else {
+            general(in, at, count, tile);
         }
         cut_integers(tile, planes, groups, from);
-    }
-
-    template <bool Uniform>
-    void quantize(const uint8_t* in, const float* factors, uint32_t* tile) const {
-        if (truncate) {
-            quantize_floats<D, Uniform, true>(in, scaling.factor, factors, top, tile);
-        } else {
-            quantize_floats<D, Uniform, false>(in, scaling.factor, factors, top, tile);
-        }
     }
 
     void general(const uint8_t* in, size_t at, size_t count, uint32_t* tile) const {

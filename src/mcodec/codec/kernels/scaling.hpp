@@ -88,6 +88,15 @@ struct Scaling {
         }
     }
 
+    // Whether these elements have one factor, which is exact.
+    bool shared(uint64_t at, size_t count, float* found) const {
+        const Scopes& s = source.scopes;
+        const uint64_t place = s.first + at;
+        if (s.inner - place % s.inner < count) return false;
+        *found = float_factor(exponent(place / s.inner % s.count));
+        return true;
+    }
+
     template <class T, class Make>
     void fill(uint64_t at, size_t count, T* factors, Make make) const {
         fill_factors(source.scopes, at, count, factors,
