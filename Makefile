@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 # The pins hold for the build's own environment too.
 PIP := PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip --disable-pip-version-check -q
 CPP := $(wildcard src/mcodec/codec/kernels/*.[ch]pp src/mcodec/stored/*.[ch]pp)
+DRIVER := $(wildcard tests/kernels/emulated/*.[ch]pp tests/kernels/emulated/include/*.h)
 BUILD := CMakeLists.txt pyproject.toml constraints.txt $(CPP) $(wildcard third_party/*/*.[ch])
 NEED := printf 'make: %s\n' >&2
 
@@ -22,7 +23,7 @@ test-all: venv-all venv-tf  ## every test
 check: $(VENV)/.dev  ## format, lint, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/clang-format --dry-run -Werror $(CPP)
+	$(BIN)/clang-format --dry-run -Werror $(CPP) $(DRIVER)
 	$(BIN)/mypy
 	cd tools && ../$(BIN)/mypy --config-file ../pyproject.toml make_vectors.py vectors
 	$(BIN)/lint-imports --no-cache
@@ -30,7 +31,7 @@ check: $(VENV)/.dev  ## format, lint, types, layers
 fmt: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	$(BIN)/clang-format -i $(CPP)
+	$(BIN)/clang-format -i $(CPP) $(DRIVER)
 
 $(VENV)/.bench: $(VENV)/.all
 	$(PIP) install -e '.[bench]'

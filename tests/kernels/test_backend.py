@@ -47,7 +47,7 @@ def test_the_best_target_is_the_default() -> None:
     assert targets[-1] == "portable"
 
 
-@pytest.mark.parametrize("target", ["avx512", "avx2", "portable"])
+@pytest.mark.parametrize("target", ["avx512_gfni", "avx512", "avx2", "neon", "portable"])
 def test_a_target_can_be_forced(target: str) -> None:
     if target not in native_targets():
         pytest.skip(f"this machine has no {target}")

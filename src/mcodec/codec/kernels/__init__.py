@@ -6,7 +6,8 @@ instruction set, and NumPy (``reference``). All give the same bits. Environment:
 ``MCODEC_BACKEND``
     ``native`` (the default) or ``reference``.
 ``MCODEC_SIMD``
-    Forces a target of the native backend: ``avx512``, ``avx2`` or ``portable``.
+    Forces a target of the native backend: ``avx512_gfni``, ``avx512``, ``avx2``, ``neon`` or
+    ``portable``.
 
 A value that cannot be had is an error; nothing falls back.
 

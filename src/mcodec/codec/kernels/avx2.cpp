@@ -160,6 +160,7 @@ MC_INLINE void compress(uint64_t chosen, const uint8_t* in, uint8_t* out) {
     move<Size>(kCompressing.row[chosen], in, out);
 }
 
+constexpr bool kStreams = true;
 MC_INLINE void stream(uint8_t* p, u8v v) {
     _mm256_stream_si256(reinterpret_cast<__m256i*>(p), (__m256i)v);
 }

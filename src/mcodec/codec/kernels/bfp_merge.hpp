@@ -120,10 +120,8 @@ MC_INLINE void put_numbers(uint8_t* out, size_t v, u8v (&b)[4], f32v factor) {
     zip_pair<8>(b[0], b[1]);
     if (Groups > 2) zip_pair<8>(b[2], b[3]);
     if (D == Dtype::bfloat16) {
-        store_words(out + 2 * place(v, 0, kW / 2),
-                    (u8v)brains_of<Groups, Mid>(b[0], b[2], factor));
-        store_words(out + 2 * place(v, 1, kW / 2),
-                    (u8v)brains_of<Groups, Mid>(b[1], b[3], factor));
+        store_words(out + 2 * place(v, 0, kW / 2), (u8v)brains_of<Groups, Mid>(b[0], b[2], factor));
+        store_words(out + 2 * place(v, 1, kW / 2), (u8v)brains_of<Groups, Mid>(b[1], b[3], factor));
         return;
     }
     const u32v parts[4] = {
@@ -141,7 +139,6 @@ static void join_scaled(const uint8_t* const* planes, size_t from, float factor,
     u8v g[Groups][8];
     for (int i = 0; i < Groups; ++i) join_planes(planes + 8 * i, from / 8, g[i]);
     const f32v factors = f32v{} + factor;
-#pragma GCC unroll 8
     for (size_t v = 0; v < 8; ++v) {
         u8v b[4] = {};
 #pragma GCC unroll 4

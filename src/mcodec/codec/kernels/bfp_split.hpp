@@ -51,7 +51,6 @@ static void cut_scaled(const uint8_t* in, float factor, float top, uint8_t* cons
                        size_t from) {
     const f32v factors = f32v{} + factor, tops = f32v{} + top;
     u8v g[Groups][8];
-#pragma GCC unroll 8
     for (size_t v = 0; v < 8; ++v) {
         u8v b[4] = {};
         get_integers<D, Groups, Truncate>(in, v, factors, tops, b);

@@ -19,7 +19,9 @@
 //   kGroup<Size>                 how many elements expand and compress move by a mask
 //   expand, compress             packed elements to their places, zeros elsewhere, and back; they
 //                                may reach kReach bytes into the packed ones
-//   stream, stream_end           a store past the cache, at a multiple of kW; the end of them
+//   stream, stream_end           a store past the cache, at a multiple of kW; the end of them;
+//   kStreams                     whether there is such a store
+//   transpose8                   if MC_TRANSPOSES is defined: network.hpp
 
 #include "network.hpp"
 #include "bits.hpp"

@@ -21,9 +21,13 @@ int usable(const Table* (&found)[kMaxTargets]) noexcept {
                     __builtin_cpu_supports("bmi2");
     if (v2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+        if (__builtin_cpu_supports("gfni")) found[count++] = &avx512_gfni;
         found[count++] = &avx512;
     }
     if (v2) found[count++] = &avx2;
+#endif
+#ifdef MCODEC_NEON
+    found[count++] = &neon;
 #endif
     found[count++] = &portable;
     return count;

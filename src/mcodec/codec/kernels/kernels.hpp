@@ -224,10 +224,14 @@ extern const Table portable;
 #ifdef MCODEC_X86
 extern const Table avx2;
 extern const Table avx512;
+extern const Table avx512_gfni;
+#endif
+#ifdef MCODEC_NEON
+extern const Table neon;
 #endif
 
 // dispatch.cpp
-constexpr int kMaxTargets = 3;
+constexpr int kMaxTargets = 4;
 int usable(const Table* (&found)[kMaxTargets]) noexcept;  // best first; returns how many
 const Table& active() noexcept;
 #ifdef MCODEC_X86

@@ -49,6 +49,46 @@ MC_INLINE void zip_round(u8v (&p)[8]) {
     }
 }
 
+#ifdef MC_TRANSPOSES
+// Where a target has transpose8, zips put the bytes of one place in all planes side by side, and it
+// does the rest. q[k] is plane 7 - k, as it wants them.
+MC_INLINE void join_bits(u8v (&p)[8], u8v* bytes) {
+    u8v q[8];
+#pragma GCC unroll 8
+    for (int k = 0; k < 8; ++k) q[k] = p[7 - k];
+    zip_round<8, 1>(q);
+    zip_round<16, 2>(q);
+    zip_round<32, 4>(q);
+    constexpr int reversed[8] = {0, 4, 2, 6, 1, 5, 3, 7};
+#pragma GCC unroll 8
+    for (int r = 0; r < 8; ++r) bytes[reversed[r]] = transpose8(q[r]);
+}
+
+// Indices of bytes by lanes: eights turned round, and the two eights of a lane zipped.
+struct Turns {
+    uint8_t reversed[kW], zipped[kW];
+};
+static constexpr Turns turns() {
+    Turns made{};
+    for (int i = 0; i < static_cast<int>(kW); ++i) {
+        made.reversed[i] = static_cast<uint8_t>((i & 8) + 7 - (i & 7));
+        made.zipped[i] = static_cast<uint8_t>((i & 1) * 8 + (i >> 1 & 7));
+    }
+    return made;
+}
+alignas(64) constexpr Turns kTurns = turns();
+
+// The inverse: bit k to q[k]. Pairs of bytes of plane k are word k of a lane; three rounds of zips
+// swap the numbers of words and vectors.
+MC_INLINE void cut_bits(const u8v* bytes, u8v (&q)[8]) {
+    const u8v reversed = load(kTurns.reversed), zipped = load(kTurns.zipped);
+#pragma GCC unroll 8
+    for (int v = 0; v < 8; ++v) q[v] = shuffle(transpose8(shuffle(bytes[v], reversed)), zipped);
+    zip_round<16, 4>(q);
+    zip_round<16, 2>(q);
+    zip_round<16, 1>(q);
+}
+#else
 // p[k] has bit k of the chunk that `bytes` receives. p is overwritten.
 MC_INLINE void join_bits(u8v (&p)[8], u8v* bytes) {
     transpose_bits(p);
@@ -73,6 +113,7 @@ MC_INLINE void cut_bits(const u8v* bytes, u8v (&q)[8]) {
     for (int r = 0; r < 8; ++r) q[(r >> 2 & 1) | (r & 1) << 1 | (r & 2) << 1] = p[r];
     transpose_bits(q);
 }
+#endif
 
 // planes[k], null for zeros, has bit k; `bytes` receives the chunk that begins at byte `at`.
 static void join_planes(const uint8_t* const* planes, size_t at, u8v* bytes) {

@@ -14,6 +14,7 @@ namespace {
 constexpr size_t kW = 16;
 #include "lanes.hpp"
 #include "nibbles.hpp"
+#include "one_lane.hpp"
 
 template <int Bits, bool High>
 MC_INLINE u8v zip(u8v a, u8v b) {
@@ -53,19 +54,6 @@ MC_INLINE u32v halves32(u8v a, u8v b) {
     return Odd ? __builtin_shufflevector((u32v)a, (u32v)b, 1, 3, 5, 7)
                : __builtin_shufflevector((u32v)a, (u32v)b, 0, 2, 4, 6);
 }
-
-// A vector is one lane here: nothing to move between lanes.
-MC_INLINE u8v spread32(u8v v) { return v; }
-MC_INLINE u8v gather32(u8v v) { return v; }
-MC_INLINE u8v spread64(u8v v) { return v; }
-MC_INLINE u8v gather64(u8v v) { return v; }
-MC_INLINE u8v load_lanes(const uint8_t* p) { return load(p); }
-MC_INLINE void store_lanes(uint8_t* p, u8v v) { store(p, v); }
-constexpr bool kStoresLanes = false;
-MC_INLINE void store_lanes32(uint8_t* p, u8v v) { store(p, v); }
-
-MC_INLINE u8v load_words(const uint8_t* p) { return load(p); }
-MC_INLINE void store_words(uint8_t* p, u8v v) { store(p, v); }
 
 MC_INLINE f32v least(f32v a, f32v b) { return a < b ? a : b; }
 
@@ -145,11 +133,13 @@ MC_INLINE void compress(uint64_t chosen, const uint8_t* in, uint8_t* out) {
 }
 
 #ifdef MCODEC_X86
+constexpr bool kStreams = true;
 MC_INLINE void stream(uint8_t* p, u8v v) {
     _mm_stream_si128(reinterpret_cast<__m128i*>(p), (__m128i)v);
 }
 MC_INLINE void stream_end() { _mm_sfence(); }
 #else
+constexpr bool kStreams = false;
 MC_INLINE void stream(uint8_t* p, u8v v) { store(p, v); }
 MC_INLINE void stream_end() {}
 #endif

@@ -47,7 +47,7 @@ def backend() -> str:
 
 
 def target() -> str:
-    """Return the target in use: ``avx512``, ``avx2``, ``portable``, or ``reference``."""
+    """Return the target in use, such as ``avx2`` or ``portable``, or ``reference``."""
     return "reference" if _impl is reference else str(_impl.target())
 
 
