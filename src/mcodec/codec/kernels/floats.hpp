@@ -84,6 +84,9 @@ struct MergeFields : Fields<D> {
     // put(i, g, b) makes the bytes of the elements from i on of their groups.
     template <class Put>
     MC_FORCED void merge(size_t from, uint8_t* out, Put put) const {
+        for (const uint8_t* part : exponent) {
+            if (part) fetch_ahead(part + from, kChunk);
+        }
         u8v groups[F::groups][8];
         for (int g = 0; g < F::groups; ++g) {
             if (used[g]) join_planes(planes + 8 * g, from / 8, groups[g]);
