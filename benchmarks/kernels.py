@@ -1,6 +1,6 @@
 """Speed of the plane kernels beside a copy of the same values, one thread, in one run.
 
-    python benchmarks/kernels.py [--json] [--blocks 128] [--rounds 9] [--only 'merge_bfp*']
+    python benchmarks/kernels.py [--json] [--blocks 128] [--rounds 9] [--only PATTERN]
 
 Every block is 2**18 elements. Sources and destinations cycle through more memory than the caches
 hold, all of it touched before; runs of all rows alternate, and a row shows its median of the
