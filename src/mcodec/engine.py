@@ -24,6 +24,17 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+class Scattered(Executor):
+    """An executor of other processes: functions and items go there in one piece or in few.
+
+    They have to be picklable, and what they find by reference has to be there too.
+    """
+
+    def map_ordered(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """Yield ``function(item)`` in the order of `items`."""
+        raise NotImplementedError
+
+
 @contextmanager
 def workers(jobs: int | None = None) -> Iterator[Executor | None]:
     """Give an executor of `jobs` threads (default: the usable cores); None for one job.
@@ -46,8 +57,12 @@ def map_ordered(
     """Yield ``function(item)`` in the order of `items`, with at most `ahead` results in flight.
 
     Memory is thus bounded by blocks in flight, whatever the model's size. Without an executor the
-    work is done here, item by item. After an error no further item is started.
+    work is done here, item by item. After an error no further item is started. A `Scattered`
+    executor has its own way.
     """
+    if isinstance(executor, Scattered):
+        yield from executor.map_ordered(function, items)
+        return
     if executor is None:
         yield from map(function, items)
         return

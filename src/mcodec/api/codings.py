@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mcodec.api.choosing import choose_codecs
@@ -95,7 +96,7 @@ class Codings:
             work = self._unplain(
                 item for item in chosen.codecs.items() if bool(item[1][1]) == based
             )
-            found = map_ordered(self._executor, self._survey, work)
+            found = map_ordered(self._executor, partial(_survey, self._values), work)
             for (place, _), (coding, warning) in zip(work, found, strict=True):
                 self._codings[place[0]][place[1]] = coding
                 if warning:
@@ -153,8 +154,12 @@ class Codings:
             self._codings[task][index] = coding
         return left
 
-    def _survey(self, item: Coded) -> tuple[Coding, str]:
-        place, (codec, bases) = item
-        found: list[str] = []
-        coding = survey(self._values, place, codec, bases, found.append)
-        return coding, "".join(found)
+
+def _survey(
+    values: Values, item: tuple[Place, tuple[Codec, tuple[Place, ...]]]
+) -> tuple[Coding, str]:
+    """Return a tensor's coding, and what there is to be warned of."""
+    place, (codec, bases) = item
+    found: list[str] = []
+    coding = survey(values, place, codec, bases, found.append)
+    return coding, "".join(found)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mcodec.api.values import Values
     from mcodec.container.manifest import Errors
 
+    Certificate = tuple[str, str | None, Errors | None]
+
 
 @dataclass(frozen=True, slots=True)
 class EncodedBlock:
@@ -49,10 +51,11 @@ class RunEncoder:
         self.number = number
         self.plan = plan
         self._values = values
-        self._planes_only = planes_only
+        self.planes_only = planes_only
         self._lossless = plan.codec.exact(plan.dtype)
         surveys = [codings[index].survey for index in plan.members]
-        self._head, self._head_streams = plan.codec.encode_head(plan.spec, surveys)
+        self._certificate: Certificate | None = None
+        self._head, self.head_streams = plan.codec.encode_head(plan.spec, surveys)
         self._source_digest = blake3()
         self._digest = blake3()
         self._stats = [error.NO_ERROR] * len(plan.members)
@@ -62,12 +65,12 @@ class RunEncoder:
         plan = self.plan
         if block < 0:
             specs = plan.codec.head_streams(plan.spec)
-            return EncodedBlock(Part(self.number, 0, specs, self._head_streams))
+            return EncodedBlock(Part(self.number, 0, specs, self.head_streams))
         places = [(plan.task, index) for index in plan.members]
         values = read_block(self._values, plan.spec, block, places, self._values.read)
         bases = base_arrays(self._values, plan.spec, block, plan.bases)
         mode, coded = plan.codec.encode(
-            plan.spec, block, values, self._head, planes_only=self._planes_only, bases=bases
+            plan.spec, block, values, self._head, planes_only=self.planes_only, bases=bases
         )
         specs = plan.codec.block_streams(plan.spec, block, mode) or ()
         part = Part(self.number, mode, specs, coded)
@@ -91,8 +94,14 @@ class RunEncoder:
         for member, stats in block.stats:
             self._stats[member] = error.add(self._stats[member], stats)
 
-    def certificate(self) -> tuple[str, str | None, Errors | None]:
+    def certify(self, certificate: Certificate) -> None:
+        """Take the certificate of a run that was encoded elsewhere."""
+        self._certificate = certificate
+
+    def certificate(self) -> Certificate:
         """Return the run's digest, its source's, and the members' errors."""
+        if self._certificate is not None:
+            return self._certificate
         source = self._source_digest.hexdigest()
         if self._lossless:
             return source, None, None

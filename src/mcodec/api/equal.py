@@ -46,7 +46,8 @@ def find_equal(
         if (tensor := values.spec(place)).size
     )
     for digest in (_probe, hash_values):
-        places = [place for group in same for place in group]
+        # Model after model: thousands of them are not open at once.
+        places = sorted(place for group in same for place in group)
         found = map_ordered(executor, partial(digest, values), places)
         digests = dict(zip(places, found, strict=True))
         same = [part for group in same for part in _grouped((p, digests[p]) for p in group)]

@@ -27,13 +27,17 @@ class OwnerSource:
         Of all tasks.
     masked
         Tensors that are one base times masks, each of which covers the one before it.
+
+    Attributes
+    ----------
+    masked : sequence of Place
     """
 
     format = "arrays"
 
     def __init__(self, values: Values, masked: Sequence[Place]) -> None:
         self._values = values
-        self._masked = masked
+        self.masked = masked
         self.tensors: Sequence[TensorSpec] = [
             TensorSpec("owner", "uint8", values.spec(masked[0]).shape)
         ]
@@ -49,9 +53,9 @@ class OwnerSource:
         """Return elements [start, stop)."""
         import numpy as np
 
-        owner = np.full(stop - start, len(self._masked) + 1, np.uint8)
-        for number in range(len(self._masked), 0, -1):
-            owner[seen(self._values.read(self._masked[number - 1], start, stop))] = number
+        owner = np.full(stop - start, len(self.masked) + 1, np.uint8)
+        for number in range(len(self.masked), 0, -1):
+            owner[seen(self._values.read(self.masked[number - 1], start, stop))] = number
         return owner
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from mcodec.api import sources as inputs
+from mcodec.api.engines import check_sources, is_here, packers
 from mcodec.api.packing import Packing
 from mcodec.api.packreport import PackReport, TaskCost
 from mcodec.api.pairing import parse_override
@@ -14,7 +15,6 @@ from mcodec.api.progress import Progress, no_progress
 from mcodec.codec.plan import parse_codec
 from mcodec.codec.planfile import Plan, parse_plan
 from mcodec.container.header import LAYOUTS
-from mcodec.engine import workers
 from mcodec.errors import UsageError
 from mcodec.outputs import check_output
 from mcodec.storage import io_errors
@@ -22,6 +22,7 @@ from mcodec.storage import io_errors
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
+    from concurrent.futures import Executor
 
 __all__ = ["PackReport", "TaskCost", "pack"]
 
@@ -43,6 +44,9 @@ def pack(
     key: str | Mapping[str, str] = "",
     sandbox: bool = False,
     jobs: int | None = None,
+    engine: str = "threads",
+    executor: Executor | None = None,
+    parts: str | os.PathLike[str] | None = None,
     progress: Progress = no_progress,
 ) -> PackReport:
     """Pack models into one file, each as a task; without options every bit is kept.
@@ -87,7 +91,15 @@ def pack(
     sandbox
         Read each source in a process of its own, under a memory and a time limit.
     jobs
-        Threads; default: the usable cores. The bytes do not depend on it.
+        Threads, or processes; default: the usable cores. The bytes do not depend on it.
+    engine
+        Who works: ``threads``; ``processes`` of this machine; ``dask``, a Dask cluster made for
+        this call; or ``dask://HOST:PORT``, the scheduler of one that is there (docs/scale-out.md).
+    executor
+        Any other executor of `concurrent.futures`, such as that of a Dask client; it is not shut
+        down. Its workers need this version of mcodec, and the same files under the same paths.
+    parts
+        A folder for part files, or its fsspec URL, that all workers see; default: ``OUT.parts``.
     progress
         Called with (bytes done, bytes in all).
 
@@ -98,7 +110,9 @@ def pack(
     FormatError
         A source is damaged, refused or of no known format.
     InputOutputError
-        A source cannot be read, or the file cannot be written.
+        A source cannot be read, or the file cannot be written; workers died.
+    MissingDependencyError
+        Dask is asked for, and is not installed.
     """
     if layout is not None and layout not in LAYOUTS:
         raise UsageError(f"layout is one of {', '.join(LAYOUTS)}, not {layout!r}")
@@ -122,11 +136,14 @@ def pack(
     if pair and bits is None and layout != "interleaved":
         raise UsageError("pair fuses tensors: it needs bits, or the interleaved layout")
     layout = layout or ("interleaved" if fuse else "task")
+    elsewhere = not is_here(engine, executor)
+    if elsewhere:
+        check_sources(named)
     with ExitStack() as stack:
-        models = inputs.open_sources(stack, named, key, sandbox)
+        executor = stack.enter_context(packers(engine, executor, jobs, parts, out))
+        models = inputs.open_sources(stack, named, key, sandbox, elsewhere=elsewhere)
         for model in models:
             inputs.check_names((tensor.name for tensor in model.tensors), "tensor")
-        executor = stack.enter_context(workers(jobs))
         job = Packing(names, models, options, layout, executor, progress, meta or {})
         job.code(fuse, [parse_override(one, names) for one in pair])
         return job.write(out)

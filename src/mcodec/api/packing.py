@@ -15,6 +15,7 @@ from mcodec.api.packreport import Measured, PackReport, TaskCost
 from mcodec.api.pairing import find_tensor, pair_tensors
 from mcodec.api.planning import Coding
 from mcodec.api.runs import RunPlan, lay_out
+from mcodec.api.scaleout import ScaleOut
 from mcodec.api.tasklist import Shares, task_rows
 from mcodec.codec import error
 from mcodec.codec.raw import RawCodec
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from mcodec.api.planning import Options, Place
     from mcodec.api.progress import Progress
     from mcodec.container.manifest import Manifest
+    from mcodec.container.writer import Copy, Part
     from mcodec.formats.base import TensorSource
 
 SKELETON: Final = "skeleton"
@@ -128,16 +130,32 @@ class Packing(Codings):
         ]
         total = sum(run.spec.nbytes for run in self._runs)
         done = 0
-        for blocks in map_ordered(self._executor, _encode, self._work(encoders)):
-            writer.put([block.part for block in blocks])
-            for block in blocks:
-                encoders[block.part.run].take(block)
-                done += 0 if block.source is None else block.source.nbytes
+        for parts, size in self._encoded(encoders):
+            writer.put(parts)
+            done += size
             self._progress(done, total)
         self._manifest = describe(
             self._names, self._tasks, encoders, self._place, skeletons, self._meta
         )
         return encoders, writer.finish(self._manifest.encode(f"mcodec {mcodec.__version__}"))
+
+    def _encoded(
+        self, encoders: Sequence[RunEncoder]
+    ) -> Iterator[tuple[Sequence[Part | Copy], int]]:
+        """Yield what the writer puts, block by block, and the bytes of the source it is of."""
+        if isinstance(self._executor, ScaleOut):
+            from mcodec.api.partwork import encode_elsewhere
+
+            groups = self._groups(encoders)
+            yield from encode_elsewhere(
+                self._executor, groups, self._values, self._codings, self._layout
+            )
+            return
+        for blocks in map_ordered(self._executor, _encode, self._work(encoders)):
+            for block in blocks:
+                encoders[block.part.run].take(block)
+            size = sum(0 if block.source is None else block.source.nbytes for block in blocks)
+            yield [block.part for block in blocks], size
 
     def _add_skeletons(self) -> dict[int, int]:
         """Add each task's skeleton as its last run; return their numbers by task."""
@@ -160,15 +178,19 @@ class Packing(Codings):
 
     def _work(self, encoders: Sequence[RunEncoder]) -> Iterator[list[tuple[RunEncoder, int]]]:
         """Yield the blocks in the order of the file: those of a fused group together."""
+        for group in self._groups(encoders):
+            for block in range(-1, group[0].plan.spec.blocks):
+                yield [(encoder, block) for encoder in group]
+
+    def _groups(self, encoders: Sequence[RunEncoder]) -> list[list[RunEncoder]]:
+        """Return the runs in the order of the file: those of a fused group together."""
         groups: dict[Any, list[RunEncoder]] = {}
         for number, encoder in enumerate(encoders):
             fused = encoder.plan.fused if self._layout == "interleaved" else None
             groups.setdefault(("run", number) if fused is None else ("pair", fused), []).append(
                 encoder
             )
-        for group in groups.values():
-            for block in range(-1, group[0].plan.spec.blocks):
-                yield [(encoder, block) for encoder in group]
+        return list(groups.values())
 
     def _report(
         self,

@@ -7,6 +7,7 @@ import string
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from mcodec.api.reopening import OpenModels, PathSource, most_open
 from mcodec.errors import UsageError
 from mcodec.limits import MAX_NAME_BYTES
 from mcodec.types import BLOCK, EXTENSION_DTYPES, ITEMSIZE, TensorSpec, dtype_name, numpy_dtype
@@ -53,6 +54,20 @@ class ArraySource:
         # What lies as it should is not copied, and not to be written to: it is the caller's.
         found = np.ascontiguousarray(part).view(target)
         found.flags.writeable = False
+        return found
+
+    def identity(self) -> list[object]:
+        """Return what tells these arrays from others: a digest of each."""
+        from blake3 import blake3
+
+        found: list[object] = []
+        for index, spec in enumerate(self.tensors):
+            hasher = blake3()
+            for start in range(0, spec.size, BLOCK):
+                hasher.update(
+                    self.read(index, start, min(spec.size, start + BLOCK)).view("u1").data
+                )
+            found.append([spec.name, spec.dtype, spec.shape, hasher.hexdigest()])
         return found
 
     def close(self) -> None:
@@ -139,8 +154,13 @@ def open_sources(
     named: Mapping[str, PathLike | Arrays],
     key: str | Mapping[str, str],
     sandbox: bool,
+    *,
+    elsewhere: bool = False,
 ) -> list[TensorSource]:
     """Open models, to be closed with `stack`; a key is for all of them, or by name.
+
+    Where they are more than may be open at once, and where other processes open them too
+    (`elsewhere`), each is opened when it is read.
 
     Raises
     ------
@@ -151,11 +171,25 @@ def open_sources(
     for name in keys:
         if name not in named:
             raise UsageError(f"a key for {name!r}, and the tasks are {', '.join(named)}")
+    most = most_open()
+    if len(named) > most or elsewhere:
+        few = OpenModels(most)
+        stack.callback(few.close)
+        return [_reopened(one, keys.get(name, ""), sandbox, few) for name, one in named.items()]
     models = []
     for name, source in named.items():
         models.append(open_source(source, key=keys.get(name, ""), sandbox=sandbox))
         stack.callback(models[-1].close)
     return models
+
+
+def _reopened(source: PathLike | Arrays, key: str, sandbox: bool, few: OpenModels) -> TensorSource:
+    """Return a model that is opened when it is read; it has been looked at once."""
+    if isinstance(source, Mapping):
+        return open_source(source, key=key)
+    model = PathSource(os.fspath(source), key, sandbox, few)
+    _ = model.tensors  # what is no model is said at once
+    return model
 
 
 def name_sources(sources: Sources) -> dict[str, PathLike | Arrays]:

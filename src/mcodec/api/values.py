@@ -41,6 +41,16 @@ class Values:
         self._kept: OrderedDict[tuple[Place, int], NDArray[Any]] = OrderedDict()
         self._small = Smalls(models)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle all but what is kept of decoded blocks."""
+        return {key: own for key, own in self.__dict__.items() if key not in ("_lock", "_kept")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Begin with nothing kept."""
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+        self._kept = OrderedDict()
+
     def spec(self, place: Place) -> TensorSpec:
         """Return a tensor's name, dtype and shape."""
         task, index = place

@@ -37,6 +37,20 @@ class Count(click.IntRange):
 jobs_option = click.option(
     "-j", "--jobs", type=Count(1, 1024), metavar="N", help="Threads [default: usable cores]."
 )
+engine_option = click.option(
+    "--engine",
+    default="threads",
+    show_default=True,
+    metavar="ENGINE",
+    help="Who works: threads, processes, dask (a cluster of --jobs processes) or dask://HOST:PORT, "
+    "the scheduler of a cluster.",
+)
+parts_option = click.option(
+    "--parts",
+    metavar="FOLDER",
+    help="Where workers write finished parts, a folder or URL that all of them see "
+    "[default: OUT.parts].",
+)
 key_option = click.option(
     "--key",
     metavar="KEY",

@@ -74,6 +74,8 @@ _AIMS: Final = {"load": "load of one task", "file": "file"}
 @options.keys_option
 @options.sandbox_option
 @options.jobs_option
+@options.engine_option
+@options.parts_option
 @options.json_option
 @options.quiet_option
 @click.pass_context
@@ -95,6 +97,8 @@ def command(
     keys: tuple[str, ...],
     sandbox: bool,
     jobs: int | None,
+    engine: str,
+    parts: str | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -140,6 +144,8 @@ def command(
             key=options.parse_keys(keys),
             sandbox=sandbox,
             jobs=jobs,
+            engine=engine,
+            parts=parts,
             progress=progress,
         )
     for warning in report.warnings:

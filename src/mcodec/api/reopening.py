@@ -1,0 +1,227 @@
+"""Model files that are opened when they are read: few at a time, and in whichever process.
+
+A pack of thousands of models cannot hold all of them open, and a process that gets work from
+another one has to open models itself.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections import OrderedDict
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from mcodec.errors import FormatError, McodecError
+from mcodec.storage import io_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from numpy.typing import NDArray
+
+    from mcodec.formats.base import TensorSource
+    from mcodec.types import TensorSpec
+
+_DESCRIPTORS: Final = 24  # a model may take: a set of safetensors has 16 of its files open
+_MOST: Final = 128
+_FACTS: Final = ("format", "tensors", "metadata", "same_as", "notes")
+
+
+def most_open() -> int:
+    """Return how many models may be open at once, by the descriptors that a process may have."""
+    try:
+        import resource
+    except ImportError:  # not a POSIX system
+        return _MOST // 4
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if soft == resource.RLIM_INFINITY:
+        return _MOST
+    return max(4, min(_MOST, soft // _DESCRIPTORS))
+
+
+@dataclass(slots=True)
+class _Entry:
+    source: TensorSource
+    uses: int = 0
+
+
+class OpenModels:
+    """Models that are open, by key; those that were not used for longest are closed. Thread-safe.
+
+    Parameters
+    ----------
+    most
+        How many are open at a time; more only while more are being read at once.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._open: OrderedDict[object, _Entry] = OrderedDict()
+
+    @contextmanager
+    def lend(self, key: object, opener: Callable[[], TensorSource]) -> Iterator[TensorSource]:
+        """Give a model, open for as long as the block takes."""
+        with self._lock:
+            entry = self._open.get(key)
+            if entry is None:
+                self._shrink(self._most - 1)
+                entry = self._open[key] = _Entry(opener())
+            entry.uses += 1
+            self._open.move_to_end(key)
+        try:
+            yield entry.source
+        finally:
+            with self._lock:
+                entry.uses -= 1
+
+    def close(self) -> None:
+        """Close all of them; models may be opened again."""
+        with self._lock:
+            entries = list(self._open.values())
+            self._open.clear()
+        for entry in entries:
+            entry.source.close()
+
+    def _shrink(self, most: int) -> None:
+        for key in list(self._open):
+            if len(self._open) <= most:
+                break
+            if not self._open[key].uses:
+                self._open.pop(key).source.close()
+
+
+_here: OpenModels | None = None  # of a process that gets its work from another one
+
+
+def _open_here() -> OpenModels:
+    global _here  # noqa: PLW0603 (one a process, however often work comes)
+    if _here is None:
+        _here = OpenModels(most_open())
+        atexit.register(_here.close)
+    return _here
+
+
+class PathSource:
+    """A model file as a source that is opened when it is read, and may be closed between reads.
+
+    It can be pickled: another process opens the path itself, which has to be the same file there.
+
+    Parameters
+    ----------
+    path, key, sandbox
+        As for `sources.open_source`.
+    models
+        Who keeps it open; None for what this process has for work of other ones.
+    size
+        Bytes that the file has to have; None where that is not known yet.
+    job
+        Tells one call's models from another's, since a file may be written anew between them.
+    """
+
+    format: str
+    tensors: Sequence[TensorSpec]
+    metadata: Mapping[str, str]
+    same_as: Mapping[int, int]
+    notes: Sequence[str]
+
+    def __init__(
+        self,
+        path: str,
+        key: str,
+        sandbox: bool,
+        models: OpenModels | None = None,
+        size: int | None = None,
+        job: str = "",
+    ) -> None:
+        self.path = path
+        self._key, self._sandbox = key, sandbox
+        self._models = models or _open_here()
+        self._size = size
+        self._job = job or os.urandom(8).hex()
+
+    def __getattr__(self, name: str) -> Any:
+        """Look at the file when something of it is asked for first."""
+        if name not in _FACTS:
+            raise AttributeError(name)
+        with self._lent() as source:
+            self.__dict__.update({fact: getattr(source, fact) for fact in _FACTS})
+        return self.__dict__[name]
+
+    def skeleton(self) -> bytes:
+        """Return all that the file holds besides arrays."""
+        with self._lent() as source:
+            return source.skeleton()
+
+    def read(self, index: int, start: int, stop: int) -> NDArray[Any]:
+        """Return elements [start, stop) of tensor `index`."""
+        with self._lent() as source:
+            return source.read(index, start, stop)
+
+    def close(self) -> None:
+        """Do nothing: whoever keeps it open closes it."""
+
+    def identity(self) -> list[object]:
+        """Return what tells this file from another one, or from itself before a change."""
+        where = os.path.abspath(self.path)
+        return ["path", where, self._key, self._sandbox, *_stamps(where)]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as what opens it again."""
+        where = os.path.abspath(self.path)
+        return PathSource, (where, self._key, self._sandbox, None, self._size, self._job)
+
+    def _lent(self) -> AbstractContextManager[TensorSource]:
+        return self._models.lend((self._job, self.path, self._key), self._open)
+
+    def _open(self) -> TensorSource:
+        from mcodec.api.sources import open_source
+
+        with suppress(OSError):
+            if os.path.isfile(self.path):
+                size = os.path.getsize(self.path)
+                if self._size is None:
+                    self._size = size
+                if size != self._size:
+                    raise _changed(self.path)
+        source = open_source(self.path, key=self._key, sandbox=self._sandbox)
+        if self.__dict__.get("tensors", source.tensors) != source.tensors:
+            source.close()
+            raise _changed(self.path)
+        return source
+
+
+def _changed(path: str) -> McodecError:
+    return FormatError(
+        "the file has changed, or is another one than where the packing was started",
+        code="source_invalid",
+        where=path,
+    )
+
+
+def _stamps(path: str) -> list[tuple[str, int, int]]:
+    """Return names, sizes and times of a model's files: of all beside it that may be its own."""
+    with io_errors(path):
+        return [
+            (os.path.relpath(where, path), status.st_size, status.st_mtime_ns)
+            for where in _files(path)
+            if os.path.isfile(where)
+            for status in [os.stat(where)]
+        ]
+
+
+def _files(path: str) -> list[str]:
+    if os.path.isdir(path):
+        return sorted(
+            os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names
+        )
+    if not path.endswith((".json", ".onnx")):
+        return [path]
+    # A set of files; which of those beside the index it takes, only its reader knows.
+    folder = os.path.dirname(path)
+    names = [name for name in sorted(os.listdir(folder)) if not name.endswith((".mc", ".tmp"))]
+    return [os.path.join(folder, name) for name in names]
