@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 DASK: Final = "dask://"
 # Bytes of arrays in memory that other processes are sent, once for each step of the work.
 MAX_ARRAYS: Final = 64 * MIB
-_SECONDS: Final = 30  # until a cluster has to have answered, and to have a worker
+_SECONDS: Final = 20  # until a cluster has to have answered, and to have a worker
 
 
 @contextmanager
@@ -146,10 +146,14 @@ def _processes(count: int) -> Iterator[Executor]:
 
 def _begin() -> None:
     """Begin a worker process: who started it ends it, by Ctrl-C or by dying itself."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _ignore_interrupts()
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _follow(parent: Any) -> None:
@@ -167,18 +171,19 @@ def _cluster(engine: str, count: int) -> Iterator[Executor]:
             f"--engine {engine} needs Dask, which is not installed: pip install 'mcodec[dask]'"
         ) from error
     with contextlib.ExitStack() as stack:
-        if engine.startswith(DASK):
-            address: Any = f"tcp://{engine.removeprefix(DASK)}"
-        else:
-            address = stack.enter_context(_local_cluster(count))
         try:
-            client = stack.enter_context(
-                distributed.Client(address, timeout=_SECONDS, set_as_default=False)
-            )
+            if engine.startswith(DASK):
+                address: Any = f"tcp://{engine.removeprefix(DASK)}"
+            else:
+                address = stack.enter_context(_local_cluster(count))
+            client = distributed.Client(address, timeout=_SECONDS, set_as_default=False)
+            stack.enter_context(client)
             client.wait_for_workers(1, timeout=_SECONDS)
-        except (OSError, ValueError) as error:  # TimeoutError is an OSError
+            if engine == "dask":
+                client.run(_ignore_interrupts)
+        except (OSError, ValueError, RuntimeError) as error:  # TimeoutError is an OSError
             raise InputOutputError(
-                f"{engine}: no Dask scheduler with a worker answers there ({one_line(error)})"
+                f"{engine}: no Dask scheduler with a worker answers ({one_line(error)})"
             ) from error
         yield client.get_executor(pure=False)
 
@@ -194,7 +199,7 @@ def _local_cluster(count: int) -> Any:
         threads_per_worker=1,
         processes=True,
         host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",  # any port that is free
         memory_limit=0,
         silence_logs=logging.CRITICAL,
     )

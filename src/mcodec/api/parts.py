@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Annotated, Final
+from typing import IO, TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import xxhash
@@ -21,7 +21,7 @@ from mcodec.limits import MAX_CHUNK_RAW, MAX_FRONT
 from mcodec.types import FILL, ZSTD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from mcodec.container.manifest import Errors
     from mcodec.storage.folder import SharedFolder
@@ -133,33 +133,50 @@ class Part:
     """
 
     def __init__(self, file: IO[bytes], index: Index, name: str) -> None:
-        self._file = file
+        self._file: Any = file
         self._name = name
+        self._memory = bytearray()
         self.index = index
 
-    def chunk(self, entry: ChunkRecord) -> Chunk:
-        """Return the next chunk; they are read in order.
+    def chunks(self, records: Sequence[BlockRecord]) -> list[list[Chunk]]:
+        """Return the next block's chunks, by run; they are there until the next call.
 
         Raises
         ------
         FormatError
             ``chunk_checksum``: its bytes are not those that were written.
         """
-        data = self._file.read(entry.stored)
-        if len(data) != entry.stored or xxhash.xxh3_64_digest(data) != entry.hash:
-            raise _damaged(self._name, "a chunk's bytes do not match their hash")
-        pieces = (data,) if data else ()
-        return Chunk(
-            entry.first, entry.streams, entry.level, entry.coder, entry.fill, entry.raw, pieces
-        )
+        length = sum(entry.stored for one in records for entry in one.chunks)
+        if length > len(self._memory):
+            self._memory = bytearray(length)
+        left = block = memoryview(self._memory)[:length]
+        while left:
+            count = self._file.readinto(left)
+            if not count:
+                raise _damaged(self._name, "it is cut short")
+            left = left[count:]
+        found: list[list[Chunk]] = []
+        for one in records:
+            found.append([])
+            for entry in one.chunks:
+                data, block = block[: entry.stored], block[entry.stored :]
+                if xxhash.xxh3_64_digest(data) != entry.hash:
+                    raise _damaged(self._name, "a chunk's bytes do not match their hash")
+                found[-1].append(_chunk(entry, data))
+        return found
 
     def check(self) -> None:
         """Read all chunks."""
         for group in self.index.groups:
-            for blocks in group.blocks:
-                for block in blocks:
-                    for entry in block.chunks:
-                        self.chunk(entry)
+            for records in group.blocks:
+                self.chunks(records)
+
+
+def _chunk(entry: ChunkRecord, data: memoryview) -> Chunk:
+    pieces = (data,) if data else ()
+    return Chunk(
+        entry.first, entry.streams, entry.level, entry.coder, entry.fill, entry.raw, pieces
+    )
 
 
 @contextmanager

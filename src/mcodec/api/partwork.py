@@ -144,10 +144,12 @@ def encode_elsewhere(
                 own = [encoders[number] for number in numbers]
                 for encoder, one in zip(own, group.runs, strict=True):
                     encoder.certify(one.certificate)
-                for block, blocks in enumerate(group.blocks, -1):
+                for block, records in enumerate(group.blocks, -1):
                     copies = [
-                        Copy(number, one.mode, [part.chunk(entry) for entry in one.chunks])
-                        for number, one in zip(numbers, blocks, strict=True)
+                        Copy(number, one.mode, chunks)
+                        for number, one, chunks in zip(
+                            numbers, records, part.chunks(records), strict=True
+                        )
                     ]
                     yield copies, sum(_bytes_of(encoder.plan.spec, block) for encoder in own)
 
