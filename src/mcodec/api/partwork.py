@@ -164,9 +164,9 @@ def _units(groups: Groups, fingerprints: Fingerprints) -> list[Unit]:
     sizes = [sum(encoder.plan.spec.nbytes for encoder in group) for group in groups]
     most = min(_MOST, max(_LEAST, sum(sizes) // _PARTS))
     parts: list[Groups] = []
-    size = most
+    size = 0
     for group, own in zip(groups, sizes, strict=True):
-        if size + own > most:
+        if not parts or size + own > most:
             parts.append([])
             size = 0
         parts[-1].append(group)

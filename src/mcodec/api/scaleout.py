@@ -12,7 +12,7 @@ import pickle
 import re
 import threading
 from collections import OrderedDict
-from concurrent.futures import CancelledError
+from concurrent.futures import BrokenExecutor, CancelledError
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -21,7 +21,13 @@ from blake3 import blake3
 
 import mcodec
 from mcodec.engine import Scattered
-from mcodec.errors import InputOutputError, McodecError, UsageError, one_line
+from mcodec.errors import (
+    InputOutputError,
+    McodecError,
+    MissingDependencyError,
+    UsageError,
+    one_line,
+)
 from mcodec.limits import KIB
 
 if TYPE_CHECKING:
@@ -36,6 +42,8 @@ R = TypeVar("R")
 SUFFIX: Final = ".state"
 # Parts and functions, and what is left of them where a process was killed.
 _OURS: Final = re.compile(r"[0-9a-f]{64}\.(part|state)(\.[0-9a-f]{16}\.tmp)?\Z")
+_LOST: Final = (BrokenExecutor, CancelledError, OSError, EOFError)  # workers, or the way to them
+_DASKS: Final = ("dask", "distributed")
 _INLINE: Final = 64 * KIB  # a function that is pickled to no more travels with the items
 _BATCHES: Final = 32  # that items are cut into, whoever works: nobody knows how many they are
 _KEPT: Final = 2  # functions that a worker keeps
@@ -119,7 +127,8 @@ class ScaleOut(Scattered):
         Raises
         ------
         McodecError
-            What the function raises; `InputOutputError` where the workers are gone.
+            What the function raises; `InputOutputError` where the workers are gone,
+            `MissingDependencyError` where they have no mcodec.
         """
         work = list(items)
         if not work:
@@ -136,9 +145,16 @@ class ScaleOut(Scattered):
                 yield from future.result()
                 del future
                 futures[number] = _DONE
-        except (McodecError, MemoryError):
+        except McodecError:
             raise
-        except (Exception, CancelledError) as error:  # Dask's, concurrent.futures', a pickle's
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"a worker lacks the module {error.name!r}: workers need the same mcodec as the "
+                "process that packs"
+            ) from error
+        except (Exception, CancelledError) as error:
+            if not isinstance(error, _LOST) and type(error).__module__.split(".")[0] not in _DASKS:
+                raise
             raise self._gone(error) from error
         finally:
             for future in futures:
