@@ -12,6 +12,7 @@ import pytest
 
 import mcodec
 from mcodec.api import engines
+from mcodec.errors import InputOutputError
 from support.command import call
 from support.scale import DIE, write_family, write_large
 
@@ -77,30 +78,16 @@ def test_a_worker_that_is_killed_half_way_changes_nothing(client: Any, tmp_path:
 
 
 @pytest.mark.slow
-def test_work_that_kills_every_worker_is_one_line(client: Any, tmp_path: Path) -> None:
+def test_work_that_kills_every_worker_is_one_line(
+    client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, out = write_large(tmp_path, 4), tmp_path / "out.mc"
     client.run(exec, DIE.format(count=1), {})
-    executor = client.get_executor(workers=list(client.run(os.getpid)), allow_other_workers=False)
-    with distributed_config({"distributed.scheduler.allowed-failures": 0}, client):
-        with pytest.raises(mcodec.errors.InputOutputError, match="the workers failed") as caught:
-            mcodec.pack([model], out, executor=executor)
+    monkeypatch.setattr(client.cluster.scheduler, "allowed_failures", 0)
+    with pytest.raises(InputOutputError, match="the workers failed") as caught:
+        mcodec.pack([model], out, executor=client.get_executor())
     assert "\n" not in str(caught.value)
     assert not out.exists()
-
-
-def distributed_config(values: dict[str, Any], client: Any) -> Any:
-    import contextlib
-
-    scheduler = client.cluster.scheduler
-
-    @contextlib.contextmanager
-    def changed() -> Iterator[None]:
-        plain = scheduler.allowed_failures
-        scheduler.allowed_failures = values["distributed.scheduler.allowed-failures"]
-        yield
-        scheduler.allowed_failures = plain
-
-    return changed()
 
 
 @pytest.mark.slow

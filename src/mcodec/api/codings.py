@@ -149,7 +149,7 @@ class Codings:
                 continue
             coding = checked.get((codec, dtype))
             if coding is None:  # the first of them is checked
-                coding, _ = self._survey(item)
+                coding, _ = _survey(self._values, item)
                 checked[codec, dtype] = coding
             self._codings[task][index] = coding
         return left
