@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.errors import FormatError, McodecError
-from mcodec.storage import io_errors
+from mcodec.storage import io_errors, is_url, shown
+from mcodec.storage.fetch import Remote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -167,12 +168,15 @@ class PathSource:
 
     def identity(self) -> list[object]:
         """Return what tells this file from another one, or from itself before a change."""
-        where = os.path.abspath(self.path)
-        return ["path", where, self._key, self._sandbox, *_stamps(where)]
+        where = _absolute(self.path)
+        with self._lent() as source:
+            paths = getattr(source, "paths", None)
+        files = _files(where) if paths is None else [where, *map(_absolute, paths)]
+        return ["path", where, self._key, self._sandbox, *map(_stamp, files)]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as what opens it again."""
-        where = os.path.abspath(self.path)
+        where = _absolute(self.path)
         return PathSource, (where, self._key, self._sandbox, None, self._size, self._job)
 
     def _lent(self) -> AbstractContextManager[TensorSource]:
@@ -199,29 +203,32 @@ def _changed(path: str) -> McodecError:
     return FormatError(
         "the file has changed, or is another one than where the packing was started",
         code="source_invalid",
-        where=path,
+        where=shown(path),
     )
 
 
-def _stamps(path: str) -> list[tuple[str, int, int]]:
-    """Return names, sizes and times of a model's files: of all beside it that may be its own."""
+def _absolute(path: str) -> str:
+    return path if is_url(path) else os.path.abspath(path)
+
+
+def _stamp(path: str) -> list[object]:
+    """Return a file's name, size and time, or whatever the server of a URL says in their place."""
+    if is_url(path):
+        return [path, *Remote(path).stamp()]
     with io_errors(path):
-        return [
-            (os.path.relpath(where, path), status.st_size, status.st_mtime_ns)
-            for where in _files(path)
-            if os.path.isfile(where)
-            for status in [os.stat(where)]
-        ]
+        status = os.stat(path)
+        return [path, status.st_size, status.st_mtime_ns]
 
 
 def _files(path: str) -> list[str]:
+    """Return a model's files: where only its reader knows, all those that may be its own."""
     if os.path.isdir(path):
         return sorted(
             os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names
         )
     if not path.endswith((".json", ".onnx")):
         return [path]
-    # A set of files; which of those beside the index it takes, only its reader knows.
     folder = os.path.dirname(path)
     names = [name for name in sorted(os.listdir(folder)) if not name.endswith((".mc", ".tmp"))]
-    return [os.path.join(folder, name) for name in names]
+    found = [os.path.join(folder, name) for name in names]
+    return [where for where in found if os.path.isfile(where)]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mcodec.errors import FormatError, UsageError
 from mcodec.formats import sniff
 from mcodec.formats.sniff import Sniffed
-from mcodec.storage import io_errors, is_url
+from mcodec.storage import io_errors, is_url, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -164,7 +164,7 @@ def is_container(path: str | os.PathLike[str]) -> bool:
     """
     name = os.fspath(path)
     if is_url(name) or not os.path.isfile(name):
-        return is_url(name)  # model files are never behind a URL
+        return is_url(name)  # `pack` alone takes models from there
     with Sniffed(name) as seen:
         return seen.head.startswith(_CONTAINER_MAGIC)
 
@@ -259,7 +259,9 @@ def format_of(path: str) -> str:
     InputOutputError
         It is not there or may not be read.
     """
-    if not is_url(path) and os.path.isdir(path):
+    if is_url(path):
+        return _behind_url(path)
+    if os.path.isdir(path):
         return _detect_folder(path)
     with Sniffed(path) as seen:
         if seen.head.startswith(_CONTAINER_MAGIC):
@@ -270,6 +272,18 @@ def format_of(path: str) -> str:
             )
         found = next((name for name, entry in FORMATS.items() if entry.matches(seen)), None)
     return found or _known(path, format_for_suffix(path))  # by its name: its reader will complain
+
+
+def _behind_url(url: str) -> str:
+    """Return the format of a model behind a URL, by its name."""
+    place = url.partition("?")[0]
+    if place.endswith(FORMATS["safetensors"].suffixes):
+        return "safetensors"
+    raise UsageError(
+        "of models behind a URL, only safetensors are read there (.safetensors, or the index of a "
+        "set): download it first",
+        where=shown(url),
+    )
 
 
 def _detect_folder(path: str) -> str:

@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 
 from mcodec.errors import FormatError
-from mcodec.formats.files import AHEAD, InputFile
+from mcodec.formats.afar import open_input
+from mcodec.formats.files import AHEAD
 from mcodec.formats.safetensors_files import OpenFiles, Shard, read_shard
 from mcodec.formats.safetensors_sets import INDEX_SUFFIX, Found, agreed, check_set, find_files
 from mcodec.formats.safetensors_skeleton import (
@@ -24,6 +25,7 @@ from mcodec.formats.safetensors_skeleton import (
 )
 from mcodec.formats.safetensors_write import create_safetensors
 from mcodec.limits import MAX_SHARD_HEADERS
+from mcodec.storage import is_url, shown
 from mcodec.types import numpy_dtype
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mcodec.formats.files import InputFile
     from mcodec.types import TensorSpec
 
 __all__ = [
@@ -53,11 +56,12 @@ def open_safetensors(path: str) -> SafetensorsSource:
     InputOutputError
         A file cannot be read.
     """
-    several = path.endswith(INDEX_SUFFIX) or os.path.isdir(path)
+    several = path.endswith(INDEX_SUFFIX) or (not is_url(path) and os.path.isdir(path))
     try:
         return SafetensorsSource(find_files(path) if several else Found([path]))
     except FormatError as error:
-        raise (error if error.where.startswith(path) else error.at(path)) from error.__cause__
+        name = shown(path)
+        raise (error if error.where.startswith(name) else error.at(name)) from error.__cause__
 
 
 class SafetensorsSource:
@@ -89,10 +93,15 @@ class SafetensorsSource:
         ]
 
     def _open(self, number: int) -> InputFile:
-        file = InputFile(self._found.paths[number])
+        file = open_input(self._found.paths[number])
         if number < len(self._shards) and file.size != self._shards[number].size:
             raise FormatError("the file has changed", code="source_invalid", where=file.path)
         return file
+
+    @property
+    def paths(self) -> list[str]:
+        """The files with its tensors: paths, or URLs."""
+        return list(self._found.paths)
 
     def skeleton(self) -> bytes:
         """Return the headers, and the index of a set: all that gives them back byte for byte."""

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from mcodec.errors import FormatError
-from mcodec.formats.files import InputFile
+from mcodec.formats.afar import open_input
 from mcodec.formats.safetensors_json import StrictJson
 from mcodec.limits import MAX_FOLDER_FILES, MAX_INDEX_BYTES, MAX_SHARDS, MAX_TENSORS
-from mcodec.storage import io_errors
+from mcodec.storage import io_errors, is_url
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -31,6 +31,7 @@ SUFFIX: Final = ".safetensors"
 INDEX_SUFFIX: Final = ".json"
 _FOLDER_INDEX: Final = ".safetensors.index.json"
 _BLOB: Final = re.compile(r"\.\./\.\./blobs/[0-9a-f]{40,64}")
+_IN_URL: Final = re.compile(r"[A-Za-z0-9._-]+")  # what means nothing else in a URL
 _LONGEST_NAME: Final = 255  # bytes that file systems allow
 _SHOWN: Final = 5
 _JSON: Final = StrictJson("the index", floats=True)
@@ -86,6 +87,8 @@ def find_files(path: str) -> Found:
     InputOutputError
         The operating system refuses to read.
     """
+    if is_url(path):
+        return _behind_url(path)
     if not os.path.isdir(path):
         folder, name = os.path.split(path)
         return _indexed(folder, name, _names(folder))
@@ -107,8 +110,26 @@ def find_files(path: str) -> Found:
 
 def _indexed(folder: str, name: str, names: list[str]) -> Found:
     check_name(name, INDEX_SUFFIX)
-    path = os.path.join(folder, name)
-    file = InputFile(path)
+    index = _read_index(os.path.join(folder, name), name)
+    return _found(folder, list(set(index.places.values())), index, names)
+
+
+def _behind_url(url: str) -> Found:
+    """Find the files of an index that is behind a URL: those beside it."""
+    folder, _, name = url.rpartition("/")
+    check_name(name, INDEX_SUFFIX)
+    index = _read_index(url, name)
+    shards = list(set(index.places.values()))
+    check_names(shards)
+    for shard in shards:
+        if not _IN_URL.fullmatch(shard):
+            raise FormatError(f"{shard[:80]!r} is no name to put into a URL", code="source_refused")
+    paths = [f"{folder}/{shard}" for shard in sorted(shards, key=natural_key)]
+    return Found(paths, index, is_set=True)
+
+
+def _read_index(path: str, name: str) -> Index:
+    file = open_input(path)
     try:
         if file.size > MAX_INDEX_BYTES:
             raise FormatError(
@@ -117,12 +138,11 @@ def _indexed(folder: str, name: str, names: list[str]) -> Found:
             )
         raw = np.empty(file.size, np.uint8)
         file.read_into(raw, 0)
-        index = parse_index(name, raw.tobytes())
+        return parse_index(name, raw.tobytes())
     except FormatError as error:
-        raise (error if error.where else error.at(path)) from error.__cause__
+        raise (error if error.where else error.at(file.path)) from error.__cause__
     finally:
         file.close()
-    return _found(folder, list(set(index.places.values())), index, names)
 
 
 def _found(folder: str, shards: list[str], index: Index | None, names: list[str]) -> Found:

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
-from mcodec.errors import FormatError, InputOutputError, McodecError
+from mcodec.errors import FormatError, InputOutputError, McodecError, UsageError
 from mcodec.formats import sandbox_wire as wire
 from mcodec.formats.sandbox_answers import Contents, check_opened, error_of
 from mcodec.formats.sandbox_line import GoneError, LateError, Line, NonsenseError
 from mcodec.limits import GIB, MAX_SKELETON
-from mcodec.storage import io_errors, is_url
+from mcodec.storage import io_errors, is_url, shown
 from mcodec.types import numpy_dtype
 
 if TYPE_CHECKING:
@@ -65,7 +65,13 @@ def open_source(
     InputOutputError
         As `registry.open_source`; or the process cannot be started.
     """
-    return SandboxSource(os.fspath(path), key, memory, seconds)
+    name = os.fspath(path)
+    if is_url(name):
+        raise UsageError(
+            "the process of --sandbox reads files of this machine: download it first",
+            where=shown(name),
+        )
+    return SandboxSource(name, key, memory, seconds)
 
 
 class SandboxSource:
@@ -73,7 +79,7 @@ class SandboxSource:
 
     def __init__(self, path: str, key: str, memory: int, seconds: float) -> None:
         self._asked = path
-        self._path = path if is_url(path) else os.path.abspath(path)
+        self._path = os.path.abspath(path)
         self._seconds = seconds
         self._lock = threading.Lock()
         self._lost: tuple[str, str] = ("", "")  # message and code, once the process is gone

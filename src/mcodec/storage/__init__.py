@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.errors import UsageError
+from mcodec.storage.fetch import shown
 from mcodec.storage.local import LocalFile, MappedFile
 from mcodec.storage.remote import RemoteFile
 from mcodec.storage.source import ByteSource, check_regular, io_errors, is_url
@@ -23,6 +24,7 @@ __all__ = [
     "io_errors",
     "is_url",
     "open_bytes",
+    "shown",
 ]
 
 BACKENDS: Final = ("pread", "mmap")

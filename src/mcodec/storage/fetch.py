@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 TRIES: Final = 3
 PAUSE: Final = 0.1  # seconds before the second try; twice as long before the next
 AGAIN: Final = frozenset((408, 425, 429, 500, 502, 503, 504))  # HTTP statuses that may pass
+# What fsspec's backends call a file's length, time and version.
+STAMPS: Final = frozenset(
+    ("size", "etag", "mtime", "created", "updated", "lastmodified", "last_modified", "generation")
+)
 HTTP: Final = ("http", "https")
 S3: Final = ("s3", "s3a")
 
@@ -112,6 +116,26 @@ class Remote:
         if not isinstance(size, int) or size < 0:
             raise InputOutputError(f"{self.name}: the server does not say how long the file is")
         return size
+
+    def stamp(self) -> list[tuple[str, str]]:
+        """Return what the backend says of the file that changes when the file does.
+
+        Raises
+        ------
+        InputOutputError
+            There is no such file, or the backend refuses.
+        """
+        try:
+            fs = self._connect()
+            fs.invalidate_cache(self._path)
+            info = fs.info(self._path)
+        except McodecError:
+            raise
+        except Exception as error:
+            failure = error
+        else:
+            return sorted((key, str(info[key])) for key in info if key.lower() in STAMPS)
+        raise self._error(failure)
 
     def _stated(self) -> Any:
         try:
