@@ -90,6 +90,7 @@ def test_what_is_wrong_is_one_line_without_secrets(server: RangeServer, tmp_path
         server.put("/short.safetensors", b"123"): (FormatError, "no safetensors header"),
         server.put("/far.safetensors", b"\xff" * 8 + data[8:]): (FormatError, "over the limit"),
         server.url + "/none.safetensors": (InputOutputError, "[a-z]"),
+        put_set(server, tmp_path): (FormatError, "signed URL"),
         server.url + "/model.h5": (UsageError, "only safetensors are read there"),
         "nothing://x/m.safetensors": (InputOutputError, "[a-z]"),
     }

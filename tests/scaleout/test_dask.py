@@ -94,10 +94,10 @@ def test_work_that_kills_every_worker_is_one_line(
 def test_the_command_starts_a_cluster_of_its_own(tmp_path: Path) -> None:
     pytest.importorskip("distributed")
     family = write_family(tmp_path, 2)
-    command = [sys.executable, "-m", "mcodec", "pack", *family, "-q", "-o"]
-    subprocess.run([*command, tmp_path / "one.mc"], check=True, timeout=120)
+    command = [sys.executable, "-m", "mcodec", "pack", *map(str, family), "-q", "-o"]
+    subprocess.run([*command, str(tmp_path / "one.mc")], check=True, timeout=120)
     done = subprocess.run(
-        [*command, tmp_path / "two.mc", "--engine", "dask", "-j", "2"],
+        [*command, str(tmp_path / "two.mc"), "--engine", "dask", "-j", "2"],
         check=False,
         timeout=120,
         capture_output=True,

@@ -147,7 +147,17 @@ def test_two_thousand_models_are_not_open_at_once(tmp_path: Path, engine: str) -
         path.write_bytes(small.read_bytes())
     script, out = tmp_path / "many.py", tmp_path / "many.mc"
     script.write_text(MANY)
-    command = [sys.executable, script, "pack", *paths, "-o", out, "--engine", engine, "-q"]
+    command = [
+        sys.executable,
+        str(script),
+        "pack",
+        *map(str, paths),
+        "-q",
+        "--engine",
+        engine,
+        "-o",
+        str(out),
+    ]
     done = subprocess.run(command, check=False, timeout=600, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     with mcodec.open(out) as file:

@@ -56,7 +56,10 @@ def open_safetensors(path: str) -> SafetensorsSource:
     InputOutputError
         A file cannot be read.
     """
-    several = path.endswith(INDEX_SUFFIX) or (not is_url(path) and os.path.isdir(path))
+    if is_url(path):
+        several = path.partition("?")[0].endswith(INDEX_SUFFIX)
+    else:
+        several = path.endswith(INDEX_SUFFIX) or os.path.isdir(path)
     try:
         return SafetensorsSource(find_files(path) if several else Found([path]))
     except FormatError as error:

@@ -116,7 +116,10 @@ def _indexed(folder: str, name: str, names: list[str]) -> Found:
 
 def _behind_url(url: str) -> Found:
     """Find the files of an index that is behind a URL: those beside it."""
-    folder, _, name = url.rpartition("/")
+    place, query, _ = url.partition("?")
+    if query:
+        raise FormatError("shards cannot be found by a signed URL", code="source_refused")
+    folder, _, name = place.rpartition("/")
     check_name(name, INDEX_SUFFIX)
     index = _read_index(url, name)
     shards = list(set(index.places.values()))
