@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Annotated, Any, Final
+from typing import IO, TYPE_CHECKING, Annotated, Final
 
 import msgspec
 import xxhash
@@ -133,13 +133,12 @@ class Part:
     """
 
     def __init__(self, file: IO[bytes], index: Index, name: str) -> None:
-        self._file: Any = file
+        self._file = file
         self._name = name
-        self._memory = bytearray()
         self.index = index
 
     def chunks(self, records: Sequence[BlockRecord]) -> list[list[Chunk]]:
-        """Return the next block's chunks, by run; they are there until the next call.
+        """Return the next block's chunks, by run.
 
         Raises
         ------
@@ -147,14 +146,9 @@ class Part:
             ``chunk_checksum``: its bytes are not those that were written.
         """
         length = sum(entry.stored for one in records for entry in one.chunks)
-        if length > len(self._memory):
-            self._memory = bytearray(length)
-        left = block = memoryview(self._memory)[:length]
-        while left:
-            count = self._file.readinto(left)
-            if not count:
-                raise _damaged(self._name, "it is cut short")
-            left = left[count:]
+        block = memoryview(self._file.read(length))  # its own: the writer keeps the first ones
+        if len(block) != length:
+            raise _damaged(self._name, "it is cut short")
         found: list[list[Chunk]] = []
         for one in records:
             found.append([])
