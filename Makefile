@@ -57,6 +57,7 @@ bench: $(VENV)/.bench  ## figures of this machine; what a benchmark cannot fetch
 	$(BIN)/python benchmarks/loading.py
 	$(BIN)/python benchmarks/remote.py
 	$(BIN)/python benchmarks/serving.py
+	$(BIN)/python benchmarks/scaleout.py
 
 vectors: venv  ## make what is missing in spec/vectors, and check the rest
 	$(BIN)/python tools/make_vectors.py

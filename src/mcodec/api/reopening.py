@@ -27,26 +27,36 @@ if TYPE_CHECKING:
     from mcodec.formats.base import TensorSource
     from mcodec.types import TensorSpec
 
-_DESCRIPTORS: Final = 24  # a model may take: a set of safetensors has 16 of its files open
-_MOST: Final = 128
+# Descriptors that a model takes: a file, or a process to read it; and a set of files, of which
+# safetensors has 16 open.
+_ONE: Final = 2
+_SET: Final = 20
+_LEAST, _MOST = 16, 2048
 _FACTS: Final = ("format", "tensors", "metadata", "same_as", "notes")
 
 
 def most_open() -> int:
-    """Return how many models may be open at once, by the descriptors that a process may have."""
+    """Return how many descriptors models may take: half of those that this process may have."""
     try:
         import resource
     except ImportError:  # not a POSIX system
-        return _MOST // 4
+        return _MOST // 8
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if soft == resource.RLIM_INFINITY:
-        return _MOST
-    return max(4, min(_MOST, soft // _DESCRIPTORS))
+    return _MOST if soft == resource.RLIM_INFINITY else max(_LEAST, min(_MOST, soft // 2))
+
+
+def descriptors(path: object) -> int:
+    """Return how many descriptors a model takes; none for arrays in memory."""
+    if not isinstance(path, str | os.PathLike):
+        return 0
+    name = os.fspath(path)
+    return _SET if name.endswith((".json", ".onnx")) or os.path.isdir(name) else _ONE
 
 
 @dataclass(slots=True)
 class _Entry:
     source: TensorSource
+    takes: int
     uses: int = 0
 
 
@@ -56,22 +66,26 @@ class OpenModels:
     Parameters
     ----------
     most
-        How many are open at a time; more only while more are being read at once.
+        Descriptors that they take together; more only while more models are being read at once.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._lock = threading.Lock()
         self._open: OrderedDict[object, _Entry] = OrderedDict()
+        self._taken = 0
 
     @contextmanager
-    def lend(self, key: object, opener: Callable[[], TensorSource]) -> Iterator[TensorSource]:
-        """Give a model, open for as long as the block takes."""
+    def lend(
+        self, key: object, opener: Callable[[], TensorSource], takes: int
+    ) -> Iterator[TensorSource]:
+        """Give a model that takes so many descriptors, open for as long as the block takes."""
         with self._lock:
             entry = self._open.get(key)
             if entry is None:
-                self._shrink(self._most - 1)
-                entry = self._open[key] = _Entry(opener())
+                self._shrink(self._most - takes)
+                entry = self._open[key] = _Entry(opener(), takes)
+                self._taken += takes
             entry.uses += 1
             self._open.move_to_end(key)
         try:
@@ -85,15 +99,18 @@ class OpenModels:
         with self._lock:
             entries = list(self._open.values())
             self._open.clear()
+            self._taken = 0
         for entry in entries:
             entry.source.close()
 
     def _shrink(self, most: int) -> None:
         for key in list(self._open):
-            if len(self._open) <= most:
+            if self._taken <= most:
                 break
             if not self._open[key].uses:
-                self._open.pop(key).source.close()
+                entry = self._open.pop(key)
+                self._taken -= entry.takes
+                entry.source.close()
 
 
 _here: OpenModels | None = None  # of a process that gets its work from another one
@@ -180,7 +197,8 @@ class PathSource:
         return PathSource, (where, self._key, self._sandbox, None, self._size, self._job)
 
     def _lent(self) -> AbstractContextManager[TensorSource]:
-        return self._models.lend((self._job, self.path, self._key), self._open)
+        key = (self._job, self.path, self._key)
+        return self._models.lend(key, self._open, descriptors(self.path))
 
     def _open(self) -> TensorSource:
         from mcodec.api.sources import open_source

@@ -7,7 +7,7 @@ import string
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from mcodec.api.reopening import OpenModels, PathSource, most_open
+from mcodec.api.reopening import OpenModels, PathSource, descriptors, most_open
 from mcodec.errors import UsageError
 from mcodec.limits import MAX_NAME_BYTES
 from mcodec.types import BLOCK, EXTENSION_DTYPES, ITEMSIZE, TensorSpec, dtype_name, numpy_dtype
@@ -172,7 +172,7 @@ def open_sources(
         if name not in named:
             raise UsageError(f"a key for {name!r}, and the tasks are {', '.join(named)}")
     most = most_open()
-    if len(named) > most or elsewhere:
+    if elsewhere or sum(map(descriptors, named.values())) > most:
         few = OpenModels(most)
         stack.callback(few.close)
         return [_reopened(one, keys.get(name, ""), sandbox, few) for name, one in named.items()]
