@@ -180,6 +180,12 @@ class PathSource:
         with self._lent() as source:
             return source.read(index, start, stop)
 
+    def read_many(self, first: int) -> list[NDArray[Any]]:
+        """Return small tensors from `first` on, where the format reads several at once."""
+        with self._lent() as source:
+            many = getattr(source, "read_many", None)
+            return many(first) if many is not None else []
+
     def close(self) -> None:
         """Do nothing: whoever keeps it open closes it."""
 

@@ -42,14 +42,16 @@ class Values:
         self._small = Smalls(models)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle all but what is kept of decoded blocks."""
-        return {key: own for key, own in self.__dict__.items() if key not in ("_lock", "_kept")}
+        """Pickle all but what is kept of values."""
+        kept = ("_lock", "_kept", "_small")
+        return {key: own for key, own in self.__dict__.items() if key not in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Begin with nothing kept."""
         self.__dict__.update(state)
         self._lock = threading.Lock()
         self._kept = OrderedDict()
+        self._small = Smalls(self.models)
 
     def spec(self, place: Place) -> TensorSpec:
         """Return a tensor's name, dtype and shape."""
