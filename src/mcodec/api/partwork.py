@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 # finds its parts again wherever it runs. A run is never cut: its digest goes from front to end.
 _MOST: Final = 64 * MIB
 _LEAST: Final = 1 * MIB
-_PARTS: Final = 64
+_PARTS: Final = 32
 
 Groups = list[list[RunEncoder]]
 

@@ -45,7 +45,7 @@ _OURS: Final = re.compile(r"[0-9a-f]{64}\.(part|state)(\.[0-9a-f]{16}\.tmp)?\Z")
 _LOST: Final = (BrokenExecutor, CancelledError, OSError, EOFError)  # workers, or the way to them
 _DASKS: Final = ("dask", "distributed")
 _INLINE: Final = 64 * KIB  # a function that is pickled to no more travels with the items
-_BATCHES: Final = 32  # that items are cut into, whoever works: nobody knows how many they are
+_BATCHES: Final = 16  # that items are cut into, whoever works: nobody knows how many they are
 _KEPT: Final = 2  # functions that a worker keeps
 
 
