@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mcodec.api.edit import EditReport, add, rename, replace, rm
     from mcodec.api.fusionreport import FusionReport, fusion_report
     from mcodec.api.handle import File, Task, open
+    from mcodec.api.inmemory import dumps, loads
     from mcodec.api.pack import PackReport, pack
     from mcodec.api.plan import PlanReport, plan
     from mcodec.api.prune import PruneReport, prune
@@ -59,9 +60,11 @@ __all__ = [
     "bench",
     "convert",
     "diff",
+    "dumps",
     "errors",
     "fusion_report",
     "gradual_sparsity",
+    "loads",
     "open",
     "pack",
     "plan",
@@ -102,8 +105,10 @@ _LAZY: Final = {
     "bench": "mcodec.api.bench",
     "convert": "mcodec.api.convert",
     "diff": "mcodec.api.diff",
+    "dumps": "mcodec.api.inmemory",
     "fusion_report": "mcodec.api.fusionreport",
     "gradual_sparsity": "mcodec.api.schedule",
+    "loads": "mcodec.api.inmemory",
     "open": "mcodec.api.handle",
     "pack": "mcodec.api.pack",
     "plan": "mcodec.api.plan",

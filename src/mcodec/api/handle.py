@@ -18,11 +18,12 @@ from mcodec.engine import usable_cores
 from mcodec.errors import InputOutputError, UnknownTaskError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
     from typing import Self
 
     from mcodec.container.manifest import Task as Entry
+    from mcodec.storage import ByteSource
 
 __all__ = ["File", "Task", "open"]
 
@@ -95,11 +96,31 @@ def open(
     UnknownTaskError
         It has no such task.
     """
+    return open_source(
+        lambda: storage.open_bytes(path, backend=backend, options=options),
+        task,
+        verify=verify,
+        jobs=jobs,
+        partial=partial,
+        max_decoded=max_decoded,
+    )
+
+
+def open_source(
+    opener: Callable[[], ByteSource],
+    task: str | None,
+    *,
+    verify: str,
+    jobs: int | None,
+    partial: bool,
+    max_decoded: int | None,
+) -> File | Task:
+    """Open a file of any kind; arguments and errors are as in `open`."""
     if verify not in ("chunks", "none"):
         raise UsageError(f"verify is 'chunks' or 'none', not {verify!r}")
     if jobs is not None and jobs < 1:
         raise UsageError(f"jobs must be 1 or more, not {jobs}")
-    source = storage.open_bytes(path, backend=backend, options=options)
+    source = opener()
     try:
         reader = ContainerReader(
             source,

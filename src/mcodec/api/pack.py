@@ -15,6 +15,7 @@ from mcodec.api.progress import Progress, no_progress
 from mcodec.codec.plan import parse_codec
 from mcodec.codec.planfile import Plan, parse_plan
 from mcodec.container.header import LAYOUTS
+from mcodec.container.spool import Joined
 from mcodec.errors import UsageError
 from mcodec.outputs import check_output
 from mcodec.storage import io_errors
@@ -29,7 +30,7 @@ __all__ = ["PackReport", "TaskCost", "pack"]
 
 def pack(
     sources: inputs.Sources,
-    out: str | os.PathLike[str],
+    out: str | os.PathLike[str] | Joined,
     *,
     bits: Bits = None,
     rounding: str = "nearest",
@@ -131,7 +132,8 @@ def pack(
         optimize=optimize,
         force=force,
     )
-    check_output(out, [*named.values(), *([plan] if plan is not None else [])])
+    if not isinstance(out, Joined):
+        check_output(out, [*named.values(), *([plan] if plan is not None else [])])
     fuse = layout == "interleaved" or (bits is not None and len(names) > 1)
     if pair and bits is None and layout != "interleaved":
         raise UsageError("pair fuses tensors: it needs bits, or the interleaved layout")
@@ -139,8 +141,11 @@ def pack(
     elsewhere = not is_here(engine, executor)
     if elsewhere:
         check_sources(named)
+        if isinstance(out, Joined) and parts is None:
+            raise UsageError("a file in memory has no folder beside it: name one for its parts")
+    beside = "" if isinstance(out, Joined) else out
     with ExitStack() as stack:
-        executor = stack.enter_context(packers(engine, executor, jobs, parts, out))
+        executor = stack.enter_context(packers(engine, executor, jobs, parts, beside))
         models = inputs.open_sources(stack, named, key, sandbox, elsewhere=elsewhere)
         for model in models:
             inputs.check_names((tensor.name for tensor in model.tensors), "tensor")

@@ -19,6 +19,7 @@ from mcodec.api.scaleout import ScaleOut
 from mcodec.api.tasklist import Shares, task_rows
 from mcodec.codec import error
 from mcodec.codec.raw import RawCodec
+from mcodec.container.spool import Joined
 from mcodec.container.writer import ContainerWriter
 from mcodec.engine import map_ordered
 from mcodec.errors import UsageError
@@ -83,7 +84,7 @@ class Packing(Codings):
         )
         return [group for group in own if len(group) > 1]
 
-    def write(self, out: str | os.PathLike[str]) -> PackReport:
+    def write(self, out: str | os.PathLike[str] | Joined) -> PackReport:
         """Encode all blocks, and write the file."""
         with ContainerWriter(out, self._layout) as writer:
             encoders, size = self._encode(writer)
@@ -93,7 +94,7 @@ class Packing(Codings):
                 f"the file has {size:,} bytes, and its plan says {planned:,}: the plan was made "
                 "for other values, options or versions, or was edited"
             )
-        return self._report(out, size, encoders, writer)
+        return self._report("" if isinstance(out, Joined) else out, size, encoders, writer)
 
     def measure(self) -> Measured:
         """Encode all blocks as `write` does, and write nothing."""

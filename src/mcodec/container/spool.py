@@ -50,6 +50,40 @@ class Nowhere:
         return -1
 
 
+class Joined:
+    """A file in memory: what is written is kept as it came, and joined once."""
+
+    def __init__(self) -> None:
+        self._written: dict[int, list[bytes | memoryview]] = {}
+        self._size = 0
+
+    def put(self, offset: int, pieces: Iterable[bytes | memoryview]) -> None:
+        """Take what stands from a place on."""
+        self._written[offset] = list(pieces)
+
+    def seek(self, offset: int, /) -> int:
+        """Go nowhere: `put` says where."""
+        return offset
+
+    def truncate(self, size: int, /) -> int:
+        """End the file there."""
+        self._size = size
+        return size
+
+    def fileno(self) -> int:
+        """Return no descriptor."""
+        return -1
+
+    def value(self) -> bytes:
+        """Return the bytes of the file."""
+        parts: list[bytes | memoryview] = []
+        end = 0
+        for offset, pieces in sorted(self._written.items()):
+            parts += [bytes(offset - end), *pieces]
+            end = offset + sum(map(len, pieces))
+        return b"".join([*parts, bytes(self._size - end)])
+
+
 class Spool:
     """Chunks in memory, in the order of their places."""
 
@@ -130,6 +164,9 @@ class OnDisk:
 
 def write_at(file: Target, offset: int, pieces: Iterable[bytes | memoryview]) -> None:
     """Write pieces one after another from a place on, many in one call."""
+    if isinstance(file, Joined):
+        file.put(offset, pieces)
+        return
     descriptor = file.fileno()
     if descriptor < 0:
         return

@@ -18,7 +18,7 @@ from mcodec import frames, outputs
 from mcodec.container.header import SIZE, Header
 from mcodec.container.layout import Chunk, group, interleave
 from mcodec.container.rows import EMPTY_HASH, ROW, Row, alignment
-from mcodec.container.spool import Nowhere, OnDisk, Spool, Target, write_at
+from mcodec.container.spool import Joined, Nowhere, OnDisk, Spool, Target, write_at
 from mcodec.errors import UsageError
 from mcodec.limits import MAX_FRONT, MAX_ROWS, MIB
 
@@ -63,13 +63,14 @@ class ContainerWriter:
     Parameters
     ----------
     path
-        The file to make or replace; None writes nothing, to learn how long the file would be.
+        The file to make or replace; `Joined`, for a file in memory; None writes nothing, to learn
+        how long the file would be.
     layout
         ``task``, ``interleaved`` or ``progressive``.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None, layout: str) -> None:
-        self._path = None if path is None else os.fspath(path)
+    def __init__(self, path: str | os.PathLike[str] | Joined | None, layout: str) -> None:
+        self._path = path if path is None or isinstance(path, Joined) else os.fspath(path)
         self._layout = layout
         # run -> its rows in order, with the level of each; offsets count from the payload's start
         self._rows: dict[int, list[tuple[int, Row]]] = {}
@@ -82,6 +83,9 @@ class ContainerWriter:
     def __enter__(self) -> Self:
         if self._path is None:
             self._file = Nowhere()
+            return self
+        if isinstance(self._path, Joined):
+            self._file = self._path
             return self
         with ExitStack() as stack:
             temporary = stack.enter_context(outputs.atomic_output(self._path))
@@ -116,9 +120,11 @@ class ContainerWriter:
             rows = self._rows.setdefault(part.run, [])
             rows.append(self._place(chunks[member][position], part.mode))
         if type(self._spool) is Spool and self._spool.size > SPOOL:
-            if self._layout == "progressive":
+            if self._layout == "progressive" and not isinstance(self._path, Joined):
                 self._spool = self._stack.enter_context(OnDisk(self._folder, self._spool))
-            else:  # from here on chunks go straight to the file, behind the header
+            elif (
+                self._layout != "progressive"
+            ):  # from here on chunks go straight to the file, behind the header
                 self._spool.write_to(self._file, SIZE)
                 self._spool = None
 
