@@ -10,6 +10,7 @@ from mcodec.codec import float_symbols
 from mcodec.codec.base import CANONICAL, FLOAT_DTYPES, Codec, Partner, View
 from mcodec.codec.config import refuse_unknown, take_int
 from mcodec.codec.merges import Merges
+from mcodec.codec.scratch import take
 from mcodec.codec.streams import (
     NeedAllPlanesError,
     as_bytes,
@@ -110,8 +111,6 @@ class FloatCodec(Codec):
         bases: Bases = (),
     ) -> tuple[int, list[CodedStream]]:
         """Split a block into its fields."""
-        import numpy as np
-
         from mcodec.codec import coder, kernels
 
         form = FLOATS[run.dtype]
@@ -121,7 +120,7 @@ class FloatCodec(Codec):
         if dropped > form.mantissa:  # planes drop mantissa bits; this drops exponent bits
             bits = (bits >> dropped) << dropped
         (sign,) = empty_planes(1, n)
-        exponents = [np.empty(n, np.uint8) for _ in range(1 if form.exponent <= 8 else 2)]
+        exponents = [take(n) for _ in range(1 if form.exponent <= 8 else 2)]
         planes = empty_planes(self.stored_mantissa(form), n)
         kernels.split_float(run.dtype, bits, sign, exponents, planes)
         search = coder.search(bits)

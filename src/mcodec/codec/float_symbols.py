@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mcodec import stored
+from mcodec.codec.scratch import take
 from mcodec.codec.streams import as_bytes, empty_planes, invalid
 from mcodec.types import FILL, FLOATS, ZSTD, CodedStream
 
@@ -110,13 +111,11 @@ def _best(
 
 def _join(dtype: str, exponent: Bytes, planes: Sequence[Bytes]) -> tuple[int, Bytes | None]:
     """Return the mode and symbols of a block, or None if no window holds its exponents."""
-    import numpy as np
-
     from mcodec.codec import kernels
 
     above = int(exponent.max(initial=0)) - _LAST
     mode = 1 + max(0, -(-above // _STEP))
-    mantissa, symbols = np.empty_like(exponent), np.empty_like(exponent)
+    mantissa, symbols = take(exponent.size), take(exponent.size)
     kernels.planes_to_bytes(planes, mantissa)
     # The first exponent of a window would need the symbol 0, which is zero's own.
     whole = stored.join(exponent, mantissa, first_exponent(mode), BITS, symbols)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from mcodec.codec.scratch import take
 from mcodec.codec.streams import as_bytes, as_plane, empty_planes, invalid, plane_bytes
 from mcodec.errors import FormatError
 from mcodec.types import StreamSpec
@@ -77,15 +78,13 @@ def symbols_of(
     planes: Sequence[NDArray[np.uint8]], magnitudes: list[CodedStream], n: int
 ) -> CodedStream | None:
     """Return the top bits as coded bytes if that is smaller than as coded planes."""
-    import numpy as np
-
     from mcodec.codec import coder, kernels
 
     top = min(SYMBOL_BITS, len(planes))
     limit = coder.stored(magnitudes[:top])
     if limit >= top * plane_bytes(n) or n <= coder.ROW_COST:
         return None  # no plane shrank: neither will the bytes
-    symbols = np.empty(n, np.uint8)
+    symbols = take(n)
     kernels.planes_to_bytes(planes[:top], symbols)
     coded = coder.code_symbols(symbols)
     return coded if len(coded.data) < limit else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mcodec.codec.scratch import take
 from mcodec.errors import FormatError
 from mcodec.types import Fill
 
@@ -74,9 +75,7 @@ def empty_planes(count: int, n: int) -> list[NDArray[np.uint8]]:
 
     Rows a power of two apart would share cache sets, so they are staggered by 64 bytes.
     """
-    import numpy as np
-
     length = plane_bytes(n)
     stride = length + 64 if length and length % 4096 == 0 else length
-    scratch = np.empty((count, stride), np.uint8)
-    return [row[:length] for row in scratch]
+    memory = take(count * stride)
+    return [memory[i * stride : i * stride + length] for i in range(count)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mcodec.container.rows import STAGGER, raw_length, staggers
+from mcodec.container.rows import STAGGER, staggers
 from mcodec.limits import MAX_CHUNK_RAW
 from mcodec.types import FILL, RAW, ZSTD, CodedStream, StreamSpec
 
@@ -47,29 +47,32 @@ def group(specs: Sequence[StreamSpec], coded: Sequence[CodedStream], layout: str
     not counted.
     """
     chunks: list[Chunk] = []
-    start = 0
+    start = raw = 0
     for end in range(1, len(coded) + 1):
-        if end < len(coded) and _joins(specs, coded, start, end, layout):
+        last = coded[end - 1]
+        raw += last.raw
+        if last.coder == RAW and staggers(end - 1 - start, last.raw):
+            raw += STAGGER  # if another follows
+        if end < len(coded) and _joins(specs, coded, raw, end, layout):
             continue
         chunks.append(_chunk(specs, coded, start, end))
-        start = end
+        start, raw = end, 0
     return chunks
 
 
 def _joins(
-    specs: Sequence[StreamSpec], coded: Sequence[CodedStream], start: int, end: int, layout: str
+    specs: Sequence[StreamSpec], coded: Sequence[CodedStream], raw: int, end: int, layout: str
 ) -> bool:
-    """Tell whether stream `end` may stand in one chunk with those from `start` on."""
+    """Tell whether stream `end` may stand in one chunk with those before, of so many bytes."""
     last, following = coded[end - 1], coded[end]
     if following.coder != last.coder or following.coder == ZSTD or following.fill != last.fill:
         return False
-    if any(spec.variable and not spec.counted for spec in specs[end - 1 : end + 1]):
+    above, spec = specs[end - 1], specs[end]
+    if (above.variable and not above.counted) or (spec.variable and not spec.counted):
         return False
-    if layout == "progressive" and specs[end - 1].level != specs[end].level:
+    if layout == "progressive" and above.level != spec.level:
         return False
-    return raw_length([stream.raw for stream in coded[start : end + 1]], following.coder) <= (
-        MAX_CHUNK_RAW
-    )
+    return raw + following.raw <= MAX_CHUNK_RAW
 
 
 def _chunk(

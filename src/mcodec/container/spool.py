@@ -11,6 +11,8 @@ from itertools import islice
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from mcodec.stored import join_bytes
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from types import TracebackType
@@ -81,7 +83,7 @@ class Joined:
         for offset, pieces in sorted(self._written.items()):
             parts += [bytes(offset - end), *pieces]
             end = offset + sum(map(len, pieces))
-        return b"".join([*parts, bytes(self._size - end)])
+        return join_bytes([*parts, bytes(self._size - end)])
 
 
 class Spool:

@@ -122,9 +122,8 @@ class ContainerWriter:
         if type(self._spool) is Spool and self._spool.size > SPOOL:
             if self._layout == "progressive" and not isinstance(self._path, Joined):
                 self._spool = self._stack.enter_context(OnDisk(self._folder, self._spool))
-            elif (
-                self._layout != "progressive"
-            ):  # from here on chunks go straight to the file, behind the header
+            elif self._layout != "progressive":
+                # From here on chunks go straight to the file, behind the header.
                 self._spool.write_to(self._file, SIZE)
                 self._spool = None
 

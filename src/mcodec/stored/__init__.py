@@ -14,7 +14,7 @@ from mcodec.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     Buffer = bytes | bytearray | memoryview
 
@@ -117,6 +117,12 @@ def join(exponents: Any, mantissas: Any, first: int, bits: int, symbols: Any) ->
         Where they go.
     """
     return bool(_impl.join(exponents, mantissas, first, bits, symbols))
+
+
+def join_bytes(parts: Iterable[Buffer]) -> bytes:
+    """Return all parts one after another, as ``b"".join`` does, in huge pages where it can be."""
+    joined: bytes = _impl.join_bytes(list(parts))
+    return joined
 
 
 def repeats(data: Any, mask: int) -> bool:

@@ -70,3 +70,8 @@ def join(exponents: Any, mantissas: Any, first: int, bits: int, symbols: Any) ->
 def repeats(data: Any, mask: int) -> bool:
     """Return True: whoever codes looks for matches, as the zstandard package does."""
     return True
+
+
+def join_bytes(parts: Sequence[Buffer]) -> bytes:
+    """See `mcodec.stored.join_bytes`."""
+    return b"".join(parts)

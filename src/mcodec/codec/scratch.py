@@ -1,0 +1,62 @@
+"""Memory that streams are made in.
+
+Fresh pages cost as much as what is written to them, and huge ones, which NumPy asks for from 4 MiB
+on, a third of small ones. So streams of several blocks lie in one piece, and a piece is used again
+when nothing of it is in use any more.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+PIECE: Final = 8 << 20
+MOST: Final = 2 << 20  # what is larger has memory of its own
+_KEPT: Final = 3  # pieces that a thread keeps for another time
+_ALIGNMENT: Final = 64
+
+
+class _Pieces(threading.local):
+    """What a thread has."""
+
+    def __init__(self) -> None:
+        self.all: list[NDArray[Any]] = []
+        self.at = PIECE  # of the last one, from where on it is free
+
+
+_own: Final = _Pieces()
+
+
+def take(size: int) -> NDArray[np.uint8]:
+    """Return an array of so many bytes of any content, aligned to 64."""
+    import numpy as np
+
+    if size > MOST:
+        return np.empty(size, np.uint8)
+    if _own.at + size > PIECE:
+        _next()
+    start = _own.at
+    _own.at = -(-(start + size) // _ALIGNMENT) * _ALIGNMENT
+    return _own.all[-1][start : start + size]
+
+
+def _next() -> None:
+    """Go on in a piece that nobody uses, or in a new one."""
+    import numpy as np
+
+    pieces = _own.all
+    for index in range(len(pieces)):
+        if sys.getrefcount(pieces[index]) == 2:  # the list's, and that of the call
+            pieces.append(pieces.pop(index))
+            break
+    else:
+        memory = np.empty(PIECE + _ALIGNMENT, np.uint8)
+        skip = -memory.ctypes.data % _ALIGNMENT
+        pieces.append(memory[skip : skip + PIECE])
+        del pieces[:-_KEPT]
+    _own.at = 0
