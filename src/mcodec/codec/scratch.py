@@ -51,12 +51,12 @@ def _next() -> None:
 
     pieces = _own.all
     for index in range(len(pieces)):
-        if sys.getrefcount(pieces[index]) == 2:  # the list's, and that of the call
+        # The list's, and that of the call. An array that is a part of one that is a part of a piece
+        # holds the piece itself: a piece must be the owner of its memory.
+        if sys.getrefcount(pieces[index]) == 2:
             pieces.append(pieces.pop(index))
             break
     else:
-        memory = np.empty(PIECE + _ALIGNMENT, np.uint8)
-        skip = -memory.ctypes.data % _ALIGNMENT
-        pieces.append(memory[skip : skip + PIECE])
+        pieces.append(np.empty(PIECE, np.uint8))
         del pieces[:-_KEPT]
-    _own.at = 0
+    _own.at = -pieces[-1].ctypes.data % _ALIGNMENT
