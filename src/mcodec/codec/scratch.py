@@ -41,7 +41,7 @@ def take(size: int) -> NDArray[np.uint8]:
     if _own.at + size > PIECE:
         _next()
     start = _own.at
-    _own.at = -(-(start + size) // _ALIGNMENT) * _ALIGNMENT
+    _own.at = start + -(-size // _ALIGNMENT) * _ALIGNMENT
     return _own.all[-1][start : start + size]
 
 
