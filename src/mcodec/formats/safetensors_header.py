@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from mcodec.errors import FormatError
@@ -17,7 +18,7 @@ from mcodec.formats.safetensors_dtypes import DTYPES, SUB_BYTE, sub_byte_spec
 from mcodec.formats.safetensors_fast import read_plain
 from mcodec.formats.safetensors_json import StrictJson
 from mcodec.formats.standins import DTYPES_KEY, read_dtypes, real_spec
-from mcodec.limits import MAX_DIMENSIONS, MAX_NAME_BYTES, MAX_TENSORS
+from mcodec.limits import MAX_DIMENSIONS, MAX_NAME_BYTES, MAX_TENSORS, MIB
 from mcodec.types import TensorSpec, itemsize
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ FORMAT_KEY: Final = "format"  # transformers refuses metadata without it
 ADDED_FORMAT: Final = "pt"
 ADDED_KEY: Final = "mcodec.added"  # its value is FORMAT_KEY where mcodec added that
 _FIELDS: Final = frozenset({"dtype", "shape", "data_offsets"})
+_KEPT: Final = 2 * MIB  # bytes of a header that are worth keeping
 _MAX_BYTES: Final = (1 << 63) - 1
 _JSON: Final = StrictJson("the safetensors header")
 
@@ -87,6 +89,10 @@ def parse_header(data: bytes) -> Header:
         ``source_invalid`` if a rule of the format is broken, ``limit_exceeded`` if a count is over
         a limit, ``dtype_unknown`` for a dtype that is not one.
     """
+    return _parse_again(data) if len(data) <= _KEPT else _parse(data)
+
+
+def _parse(data: bytes) -> Header:
     if not data.startswith(b"{"):
         raise _JSON.invalid("it does not begin with '{'")
     plain = read_plain(data, _JSON)
@@ -116,6 +122,10 @@ def _words(value: object) -> dict[str, str]:
 
 
 _INTEGERS: Final = frozenset((int,))  # and no bool
+
+
+# A header is asked for several times while a file is written: of its skeleton, and of itself.
+_parse_again: Final = lru_cache(maxsize=2)(_parse)
 
 
 def _naturals(value: object, what: str) -> list[int]:
