@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
@@ -34,6 +34,7 @@ class EncodedBlock:
     source: Any = None  # the block's source values, for the digest
     decoded: Any = None  # what it decodes to, where that differs
     stats: tuple[tuple[int, error.Stats], ...] = ()  # member, error of its part in this block
+    taken: bool = False  # whether the digests have seen it
 
 
 class RunEncoder:
@@ -62,6 +63,13 @@ class RunEncoder:
 
     def encode(self, block: int) -> EncodedBlock:
         """Read, encode and, where the codec is lossy, decode a block (block -1: the head)."""
+        found = self._encode(block)
+        if self.plan.spec.blocks != 1 or found.source is None:
+            return found
+        self.take(found)  # here, by the thread that has it in its caches: it is the only one
+        return replace(found, taken=True)
+
+    def _encode(self, block: int) -> EncodedBlock:
         plan = self.plan
         if block < 0:
             specs = plan.codec.head_streams(plan.spec)
@@ -85,7 +93,7 @@ class RunEncoder:
 
     def take(self, block: EncodedBlock) -> None:
         """Add a block, in order, to the digests and the certificate."""
-        if block.source is None:
+        if block.source is None or block.taken:
             return
         self._source_digest.update(block.source.view("u1"))
         if block.decoded is None:

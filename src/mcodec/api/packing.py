@@ -19,8 +19,9 @@ from mcodec.api.scaleout import ScaleOut
 from mcodec.api.tasklist import Shares, task_rows
 from mcodec.codec import error
 from mcodec.codec.raw import RawCodec
+from mcodec.container.layout import sealed
 from mcodec.container.spool import Joined
-from mcodec.container.writer import ContainerWriter
+from mcodec.container.writer import ContainerWriter, Copy
 from mcodec.engine import map_ordered
 from mcodec.errors import UsageError
 from mcodec.limits import decoded_budget
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from mcodec.api.planning import Options, Place
     from mcodec.api.progress import Progress
     from mcodec.container.manifest import Manifest
-    from mcodec.container.writer import Copy, Part
     from mcodec.formats.base import TensorSource
 
 SKELETON: Final = "skeleton"
@@ -140,9 +140,7 @@ class Packing(Codings):
         )
         return encoders, writer.finish(self._manifest.encode(f"mcodec {mcodec.__version__}"))
 
-    def _encoded(
-        self, encoders: Sequence[RunEncoder]
-    ) -> Iterator[tuple[Sequence[Part | Copy], int]]:
+    def _encoded(self, encoders: Sequence[RunEncoder]) -> Iterator[tuple[Sequence[Copy], int]]:
         """Yield what the writer puts, block by block, and the bytes of the source it is of."""
         if isinstance(self._executor, ScaleOut):
             from mcodec.api.partwork import encode_elsewhere
@@ -152,11 +150,22 @@ class Packing(Codings):
                 self._executor, groups, self._values, self._codings, self._layout
             )
             return
-        for blocks in map_ordered(self._executor, _encode, self._work(encoders)):
-            for block in blocks:
+        for found in map_ordered(self._executor, self._encode_blocks, self._work(encoders)):
+            for block, _ in found:
                 encoders[block.part.run].take(block)
-            size = sum(0 if block.source is None else block.source.nbytes for block in blocks)
-            yield [block.part for block in blocks], size
+            size = sum(0 if block.source is None else block.source.nbytes for block, _ in found)
+            yield [chunks for _, chunks in found], size
+
+    def _encode_blocks(
+        self, blocks: Sequence[tuple[RunEncoder, int]]
+    ) -> list[tuple[EncodedBlock, Copy]]:
+        """Encode blocks that are written together, and make the chunks that are written."""
+        found = []
+        for encoder, block in blocks:
+            one = encoder.encode(block)
+            chunks = sealed(one.part.specs, one.part.coded, self._layout)
+            found.append((one, Copy(encoder.number, one.part.mode, chunks)))
+        return found
 
     def _add_skeletons(self) -> dict[int, int]:
         """Add each task's skeleton as its last run; return their numbers by task."""
@@ -243,7 +252,3 @@ def _shares(encoders: Sequence[RunEncoder], writer: ContainerWriter) -> Shares:
     """Return the bytes of each member of each run."""
     stored = {encoder.number: writer.stored(encoder.number) for encoder in encoders}
     return Shares([encoder.plan.spec for encoder in encoders], stored)
-
-
-def _encode(blocks: list[tuple[RunEncoder, int]]) -> list[EncodedBlock]:
-    return [encoder.encode(block) for encoder, block in blocks]

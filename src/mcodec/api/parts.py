@@ -168,9 +168,9 @@ class Part:
 
 def _chunk(entry: ChunkRecord, data: memoryview) -> Chunk:
     pieces = (data,) if data else ()
-    return Chunk(
-        entry.first, entry.streams, entry.level, entry.coder, entry.fill, entry.raw, pieces
-    )
+    kind = entry.coder, entry.fill, entry.raw
+    digest = int.from_bytes(entry.hash, "big")  # which was compared with the bytes
+    return Chunk(entry.first, entry.streams, entry.level, *kind, pieces, digest)
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import xxhash
 
 from mcodec.container.rows import STAGGER, staggers
 from mcodec.limits import MAX_CHUNK_RAW
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Consecutive streams of one block, as they will stand in the file."""
+    """Consecutive streams of one block, as they will stand in the file.
+
+    ``digest`` is the hash of what is stored, where somebody has taken it already.
+    """
 
     first: int
     streams: int
@@ -26,6 +31,7 @@ class Chunk:
     fill: int
     raw: int
     pieces: tuple[bytes | memoryview, ...]
+    digest: int | None = None
 
     @property
     def stored(self) -> int:
@@ -38,6 +44,22 @@ def chunk_of(row: Row, stored: memoryview, specs: Sequence[StreamSpec]) -> Chunk
     level = max(spec.level for spec in specs)
     pieces = (stored,) if row.stored else ()
     return Chunk(row.first, row.streams, level, row.coder, row.fill, row.raw, pieces)
+
+
+def digest_of(chunk: Chunk) -> int:
+    """Return the XXH3-64 of what a chunk stores."""
+    if chunk.digest is not None:
+        return chunk.digest
+    digest = xxhash.xxh3_64()
+    for piece in chunk.pieces:
+        digest.update(piece)
+    return digest.intdigest()
+
+
+def sealed(specs: Sequence[StreamSpec], coded: Sequence[CodedStream], layout: str) -> list[Chunk]:
+    """Return what `group` does, with digests: work that threads can do before the writer's turn."""
+    chunks = group(specs, coded, layout)
+    return [replace(chunk, digest=digest_of(chunk)) for chunk in chunks]
 
 
 def group(specs: Sequence[StreamSpec], coded: Sequence[CodedStream], layout: str) -> list[Chunk]:

@@ -16,7 +16,7 @@ import xxhash
 
 from mcodec import frames, outputs
 from mcodec.container.header import SIZE, Header
-from mcodec.container.layout import Chunk, group, interleave
+from mcodec.container.layout import Chunk, digest_of, group, interleave
 from mcodec.container.rows import EMPTY_HASH, ROW, Row, alignment
 from mcodec.container.spool import Joined, Nowhere, OnDisk, Spool, Target, write_at
 from mcodec.errors import UsageError
@@ -46,7 +46,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """The chunks of one block (or head, block -1) of one run, as another file has them."""
+    """The chunks of one block (or head, block -1) of one run, ready to stand in the file.
+
+    As another file has them, or as `layout.sealed` made them.
+    """
 
     run: int
     mode: int
@@ -170,17 +173,13 @@ class ContainerWriter:
             row = Row(0, 0, chunk.raw, EMPTY_HASH, chunk.coder, chunk.fill, *_streams(chunk), mode)
             return chunk.level, row
         offset = _up(self._size, alignment(stored))
-        digest = xxhash.xxh3_64()
-        for piece in chunk.pieces:
-            digest.update(piece)
+        digest = digest_of(chunk)
         if self._spool is None:
             write_at(self._file, SIZE + offset, chunk.pieces)
         elif self._path is not None:
             self._spool.put(offset, chunk.pieces)
         self._size = offset + stored
-        row = Row(
-            offset, stored, chunk.raw, digest.intdigest(), chunk.coder, 0, *_streams(chunk), mode
-        )
+        row = Row(offset, stored, chunk.raw, digest, chunk.coder, 0, *_streams(chunk), mode)
         return chunk.level, row
 
     def _copy_in_order(self, rows: list[Row], order: list[int], payload: int) -> list[Row]:
