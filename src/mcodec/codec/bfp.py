@@ -13,10 +13,10 @@ from mcodec.codec.magnitudes import (
     SYMBOL_BITS,
     SYMBOLS,
     block_specs,
+    code_top,
     gather_signs,
     magnitude_planes,
     spread_signs,
-    symbols_of,
 )
 from mcodec.codec.maxima import scope_maxima
 from mcodec.codec.merges import Merges
@@ -224,12 +224,12 @@ class BfpCodec(Codec):
             sign = gather_signs(sign, planes, n)
         top = min(SYMBOL_BITS, self.bits)
         coded += coder.code_planes([sign], n)
-        magnitudes = coder.code_planes(planes[:top], n) + coder.code_planes(planes[top:], n)
-        if not planes_only:
-            symbols = symbols_of(planes, magnitudes, n)
-            if symbols is not None:
-                return SYMBOLS, [*coded, symbols, *magnitudes[top:]]
-        return PLANES, [*coded, *magnitudes]
+        mode = PLANES
+        if planes_only:
+            above = coder.code_planes(planes[:top], n)
+        else:
+            mode, above = code_top(planes[:top], n)
+        return mode, [*coded, *above, *coder.code_planes(planes[top:], n)]
 
     def decode_head(self, run: RunSpec, streams: Sequence[Stream | None]) -> Exponents:
         """Return the exponents, checked against the dtype's range."""

@@ -10,8 +10,8 @@ from mcodec.codec.magnitudes import (
     PLANES,
     SYMBOL_BITS,
     SYMBOLS,
+    code_top,
     magnitude_planes,
-    symbols_of,
 )
 from mcodec.codec.streams import as_bytes
 
@@ -54,10 +54,8 @@ def with_symbols(
     first = codec.first_magnitude
     magnitudes = list(coded[first:])
     planes = [as_bytes(coder.decode(stream)) for stream in magnitudes[:SYMBOL_BITS]]
-    symbols = symbols_of(planes, magnitudes, stop - start)
-    if symbols is None:
-        return PLANES, list(coded)
-    return SYMBOLS, [*coded[:first], symbols, *magnitudes[SYMBOL_BITS:]]
+    mode, top = code_top(planes, stop - start)
+    return mode, [*coded[:first], *top, *magnitudes[SYMBOL_BITS:]]
 
 
 def noise(partner: Partner, n: int, room: int) -> list[Plane]:

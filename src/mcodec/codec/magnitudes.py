@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from mcodec.codec.scratch import take
 from mcodec.codec.streams import as_bytes, as_plane, empty_planes, invalid, plane_bytes
 from mcodec.errors import FormatError
-from mcodec.types import StreamSpec
+from mcodec.types import ZSTD, CodedStream, StreamSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mcodec.codec.streams import Stream
-    from mcodec.types import CodedStream
 
     Plane = NDArray[np.uint8] | None
 
 PLANES: Final = 0  # modes of a block
 SYMBOLS: Final = 1
+_SKEWED: Final = 0.4  # of a byte an element, below which runs of one symbol are long
+_SHRUNK: Final = 0.98  # of the planes' bytes that symbols take at most where no plane is tried
 SYMBOL_BITS: Final = 8  # top bits that a symbol takes, where there are so many
 
 
@@ -74,20 +75,43 @@ def spread_signs(
     return np.packbits(spread, bitorder="little")
 
 
-def symbols_of(
-    planes: Sequence[NDArray[np.uint8]], magnitudes: list[CodedStream], n: int
-) -> CodedStream | None:
-    """Return the top bits as coded bytes if that is smaller than as coded planes."""
+def code_top(planes: Sequence[NDArray[np.uint8]], n: int) -> tuple[int, list[CodedStream]]:
+    """Code the top planes of a block as they are, or as bytes where these are smaller.
+
+    Bytes of numbers that come again nowhere always are: one code for all bits of a magnitude is
+    nearer to its entropy than a code for each. Elsewhere both are tried.
+
+    Parameters
+    ----------
+    planes
+        The magnitude planes that a symbol takes, from the top down.
+    n
+        The block's elements.
+
+    Returns
+    -------
+    The mode, and the streams.
+    """
+    from mcodec import stored
     from mcodec.codec import coder, kernels
 
-    top = min(SYMBOL_BITS, len(planes))
-    limit = coder.stored(magnitudes[:top])
-    if limit >= top * plane_bytes(n) or n <= coder.ROW_COST:
-        return None  # no plane shrank: neither will the bytes
+    raw = len(planes) * plane_bytes(n)
+    if n <= coder.ROW_COST:
+        return PLANES, coder.code_planes(planes, n)
     symbols = take(n)
-    kernels.planes_to_bytes(planes[:top], symbols)
-    coded = coder.code_symbols(symbols)
-    return coded if len(coded.data) < limit else None
+    kernels.planes_to_bytes(planes, symbols)
+    searched = n <= coder.SMALL or coder.matches(symbols)
+    if not searched:
+        frame, _ = stored.code_symbols(symbols, coder.ROW_COST, 0)
+        if frame is not None and _SKEWED * n < len(frame) < _SHRUNK * raw:
+            return SYMBOLS, [CodedStream(ZSTD, 0, n, frame)]
+    coded = coder.code_planes(planes, n)
+    size = coder.stored(coded)
+    if size < raw:  # else no plane shrank: neither will the bytes
+        joined = coder.code_symbols(symbols)
+        if len(joined.data) < size:
+            return SYMBOLS, [joined]
+    return PLANES, coded
 
 
 def magnitude_planes(mode: int, streams: Sequence[Stream | None], bits: int, n: int) -> list[Plane]:
