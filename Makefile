@@ -54,6 +54,7 @@ bench: $(VENV)/.bench  ## figures of this machine; what a benchmark cannot fetch
 	$(BIN)/python benchmarks/convert.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/where.py
 	$(BIN)/python benchmarks/loading.py
 	$(BIN)/python benchmarks/remote.py
 	$(BIN)/python benchmarks/serving.py
