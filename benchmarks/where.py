@@ -18,7 +18,7 @@ import resource
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 import corpus
@@ -50,7 +50,7 @@ class Clock:
     """Sums the time of wrapped calls, the outermost of each thread."""
 
     def __init__(self) -> None:
-        self.spent: Counter[str] = Counter()
+        self.spent: defaultdict[str, float] = defaultdict(float)
         self._inside = threading.local()
         self._lock = threading.Lock()
 
