@@ -1,7 +1,7 @@
 // Chunks of a file, as their rows say (spec/container.md, section 4): read, checked, decompressed.
 #pragma once
 
-#include "frames.hpp"
+#include "blocks.hpp"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -140,28 +140,45 @@ inline Failure copy(const std::vector<Segment>& segments, const Extent& extent, 
     return {};
 }
 
+// Where the bytes of a chunk stand as they are stored; null if not in the mapping, if there is one.
+inline const uint8_t* stored_bytes(const Chunk& chunk, const Segment* mapping,
+                                   const uint8_t* scratch) {
+    if (mapping == nullptr) return scratch + chunk.stored_at;
+    const Row& row = chunk.row;
+    if (row.offset > mapping->size || row.stored > mapping->size - row.offset) return nullptr;
+    return mapping->data + row.offset;
+}
+
 // Checks the hash of each chunk, and decompresses what is compressed. What is stored lies in the
 // mapping if there is one, else in the scratch.
 inline Failure decode(const Plan& plan, const Segment* mapping, uint8_t* scratch, bool verify) {
-    for (size_t i = 0; i < plan.chunks.size(); ++i) {
+    Failure failure;
+    Blocks blocks;
+    for (size_t i = 0; i < plan.chunks.size() && failure.kind == Failure::kNone; ++i) {
         const Chunk& chunk = plan.chunks[i];
         const Row& row = chunk.row;
         if (row.coder == kFill) continue;
-        const uint8_t* stored = scratch + chunk.stored_at;
-        if (mapping != nullptr) {
-            if (row.offset > mapping->size || row.stored > mapping->size - row.offset) {
-                return {Failure::kShort, i, "the file ends early", 0};
-            }
-            stored = mapping->data + row.offset;
+        const uint8_t* const stored = stored_bytes(chunk, mapping, scratch);
+        if (stored == nullptr) {
+            failure = {Failure::kShort, i, "the file ends early", 0};
+        } else if (verify && XXH3_64bits(stored, row.stored) != row.hash) {
+            failure = {Failure::kHash, i, "", 0};
+        } else if (row.coder == kZstd) {
+            uint8_t* const out = scratch + chunk.at;
+            if (blocks.add(i, out, row.raw, stored, row.stored)) continue;
+            const char* const wrong = decompress(out, row.raw, stored, row.stored);
+            if (wrong != nullptr) failure = {Failure::kFrame, i, wrong, 0};
         }
-        if (verify && XXH3_64bits(stored, row.stored) != row.hash) {
-            return {Failure::kHash, i, "", 0};
-        }
-        if (row.coder != kZstd) continue;
-        const char* wrong = decompress(scratch + chunk.at, row.raw, stored, row.stored);
+    }
+    // Rows before the one that failed, if one did: the first that is wrong is told.
+    for (const size_t i : blocks.finish()) {
+        const Chunk& chunk = plan.chunks[i];
+        const char* const wrong =
+            decompress(scratch + chunk.at, chunk.row.raw, stored_bytes(chunk, mapping, scratch),
+                       chunk.row.stored);
         if (wrong != nullptr) return {Failure::kFrame, i, wrong, 0};
     }
-    return {};
+    return failure;
 }
 
 }  // namespace mcodec

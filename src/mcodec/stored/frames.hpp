@@ -11,6 +11,18 @@ namespace mcodec {
 
 constexpr unsigned long long kMaxWindow = 8ull << 20;
 
+// Reads a frame's header; returns null, or what is wrong with it.
+inline const char* frame_fault(ZSTD_FrameHeader& header, size_t raw, const uint8_t* frame,
+                               size_t stored) {
+    if (ZSTD_getFrameHeader(&header, frame, stored) != 0 || header.frameType != ZSTD_frame) {
+        return "not a zstd frame";
+    }
+    if (header.frameContentSize != raw) return "frame holds another number of bytes";
+    if (header.dictID != 0 || header.checksumFlag != 0)
+        return "frame has a dictionary or a checksum";
+    return header.windowSize > kMaxWindow ? "frame has a window over 8 MiB" : nullptr;
+}
+
 // Returns null, or what is wrong with the frame.
 inline const char* decompress(uint8_t* out, size_t raw, const uint8_t* frame, size_t stored) {
     struct Free {
@@ -19,13 +31,8 @@ inline const char* decompress(uint8_t* out, size_t raw, const uint8_t* frame, si
     thread_local std::unique_ptr<ZSTD_DCtx, Free> context(ZSTD_createDCtx());
     if (!context) return "no memory for zstd";
     ZSTD_FrameHeader header;
-    if (ZSTD_getFrameHeader(&header, frame, stored) != 0 || header.frameType != ZSTD_frame) {
-        return "not a zstd frame";
-    }
-    if (header.frameContentSize != raw) return "frame holds another number of bytes";
-    if (header.dictID != 0 || header.checksumFlag != 0)
-        return "frame has a dictionary or a checksum";
-    if (header.windowSize > kMaxWindow) return "frame has a window over 8 MiB";
+    const char* const fault = frame_fault(header, raw, frame, stored);
+    if (fault != nullptr) return fault;
     const size_t length = ZSTD_findFrameCompressedSize(frame, stored);
     if (ZSTD_isError(length) || length != stored)
         return "frame is cut off, or something follows it";
