@@ -26,6 +26,8 @@ inline bool read_literals(const uint8_t* block, size_t size, size_t room, Litera
     found.raw = field >> 4 & mask;
     found.size = field >> (4 + bits) & mask;
     if (found.raw < kPairLeast || found.raw > room) return false;
+    // Where codes are short, under 4.5 bits, zstd finds two in one lookup, and is as fast.
+    if (found.size * 16 < found.raw * 9) return false;
     // A byte of zero behind them: no sequences.
     return found.size + head + 1 == size && block[size - 1] == 0;
 }

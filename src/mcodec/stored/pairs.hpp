@@ -1,6 +1,6 @@
 // Two blocks of Huffman codes (RFC 8878, section 4.2) decoded side by side. A code's length says
-// where the next one begins, so that a stream's lookups wait for each other, and the four streams of
-// one block are too few to fill that time: eight do. zstd's own code builds the tables.
+// where the next one begins, so that a stream's lookups wait for each other, and the four streams
+// of one block are too few to fill that time: eight do. zstd's own code builds the tables.
 //
 // Whoever calls leaves a block to zstd that is not decoded to its very end, so that zstd alone says
 // what is wrong with it.
@@ -171,10 +171,11 @@ class PairDecoder {
         for (int k = 0; k < 4; ++k) pair_.at[4 * block + k] = at[k];
     }
 
-    // Lets one block go ahead if both write at the same place of their pages, where eight lines
-    // would push each other out of the cache.
+    // Lets one block go ahead if all eight streams write at the same place of their pages, where
+    // their lines would push each other out of the cache.
     void part() {
-        constexpr uintptr_t kPageSize = 4096, kApart = 256;
+        constexpr uintptr_t kPageSize = 4096, kApart = 128;
+        if (pair_.step % kPageSize != 0) return;
         const uintptr_t first = reinterpret_cast<uintptr_t>(pair_.out[0]);
         const uintptr_t second = reinterpret_cast<uintptr_t>(pair_.out[1]);
         const uintptr_t apart = (second - first) % kPageSize;
