@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from mcodec.errors import FormatError
 from mcodec.formats import safetensors_header
 from mcodec.formats.safetensors_header import Header, parse_header
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SIZES = {"F32": 4, "F64": 8, "I8": 1, "BF16": 2, "BOOL": 1, "F8_E5M2": 1, "F4": 0}
 NAMES = st.text(max_size=6) | st.sampled_from(
@@ -35,7 +38,8 @@ def headers(draw: st.DrawFn) -> bytes:
         entries[name] = {"dtype": tag, "shape": shape, "data_offsets": [at, at + size]}
         at += size
     text = json.dumps(entries, ensure_ascii=draw(st.booleans()))
-    return draw(st.sampled_from(FAULTS))(text).encode("utf-8", "surrogatepass")
+    fault: Callable[[str], str] = draw(st.sampled_from(FAULTS))
+    return fault(text).encode("utf-8", "surrogatepass")
 
 
 FAULTS = [

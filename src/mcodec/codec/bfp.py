@@ -224,11 +224,7 @@ class BfpCodec(Codec):
             sign = gather_signs(sign, planes, n)
         top = min(SYMBOL_BITS, self.bits)
         coded += coder.code_planes([sign], n)
-        mode = PLANES
-        if planes_only:
-            above = coder.code_planes(planes[:top], n)
-        else:
-            mode, above = code_top(planes[:top], n)
+        mode, above = code_top(planes[:top], n, planes_only=planes_only)
         return mode, [*coded, *above, *coder.code_planes(planes[top:], n)]
 
     def decode_head(self, run: RunSpec, streams: Sequence[Stream | None]) -> Exponents:

@@ -75,7 +75,9 @@ def spread_signs(
     return np.packbits(spread, bitorder="little")
 
 
-def code_top(planes: Sequence[NDArray[np.uint8]], n: int) -> tuple[int, list[CodedStream]]:
+def code_top(
+    planes: Sequence[NDArray[np.uint8]], n: int, *, planes_only: bool = False
+) -> tuple[int, list[CodedStream]]:
     """Code the top planes of a block as they are, or as bytes where these are smaller.
 
     Bytes of numbers that come again nowhere always are: one code for all bits of a magnitude is
@@ -87,6 +89,8 @@ def code_top(planes: Sequence[NDArray[np.uint8]], n: int) -> tuple[int, list[Cod
         The magnitude planes that a symbol takes, from the top down.
     n
         The block's elements.
+    planes_only
+        Stay with planes.
 
     Returns
     -------
@@ -96,7 +100,7 @@ def code_top(planes: Sequence[NDArray[np.uint8]], n: int) -> tuple[int, list[Cod
     from mcodec.codec import coder, kernels
 
     raw = len(planes) * plane_bytes(n)
-    if n <= coder.ROW_COST:
+    if planes_only or n <= coder.ROW_COST:
         return PLANES, coder.code_planes(planes, n)
     symbols = take(n)
     kernels.planes_to_bytes(planes, symbols)
