@@ -1,14 +1,16 @@
 """Peak resident memory and speed of packing and unpacking a model larger than memory should hold.
 
-    python benchmarks/memory.py [--gigabytes 4] [--bits 12] [--json]
+    python benchmarks/memory.py [--gigabytes 4] [--bits 12] [--limits 100M,256M,-] [--json]
 
 Makes a random float32 safetensors file of that size in a temporary folder (twice the room is needed
 there), runs the `mcodec` command in processes of its own, and reads their peak resident set.
+A limit is one of `--max-memory`; a dash is none.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import struct
@@ -63,6 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gigabytes", type=float, default=4)
     parser.add_argument("--bits", default="12")
+    parser.add_argument("--limits", default="100M,256M,-")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     total = int(options.gigabytes * 1e9) // 4096 * 4096
@@ -73,13 +76,19 @@ def main() -> None:
         )
         make_model(model, max(total, 4 * TENSOR))
         size = os.path.getsize(model)
-        for name, flags in (("lossless", []), (f"--bits {options.bits}", ["--bits", options.bits])):
+        modes: tuple[tuple[str, list[str]], ...] = (
+            ("lossless", []),
+            (f"--bits {options.bits}", ["--bits", options.bits]),
+        )
+        for limit, (name, flags) in itertools.product(options.limits.split(","), modes):
+            held = [] if limit == "-" else ["--max-memory", limit]
             for verb, arguments in (
                 ("pack", ["pack", model, "-o", packed, *flags]),
                 ("unpack", ["unpack", packed, "-o", back]),
             ):
-                seconds, peak = run(*arguments)
-                rows.append({"mode": name, "verb": verb, "seconds": seconds, "peak_bytes": peak})
+                seconds, peak = run(*arguments, *held)
+                row = {"mode": name, "verb": verb, "seconds": seconds, "peak_bytes": peak}
+                rows.append(row | {"limit": limit})
             os.unlink(back)
     if options.json:
         print(json.dumps({"machine": corpus.machine(), "bytes": size, "rows": rows}, indent=2))
@@ -88,8 +97,8 @@ def main() -> None:
     for row in rows:
         speed = size / row["seconds"] / 1e9
         print(
-            f"  {row['mode']:<10} {row['verb']:<7} {row['seconds']:6.1f} s  {speed:5.2f} GB/s  "
-            f"peak {row['peak_bytes'] / 1e6:6.0f} MB"
+            f"  {row['limit']:>6}  {row['mode']:<10} {row['verb']:<7} "
+            f"{row['seconds']:6.1f} s  {speed:5.2f} GB/s  peak {row['peak_bytes'] / 1e6:6.0f} MB"
         )
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from mcodec import allowance
 from mcodec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,13 +53,18 @@ def workers(jobs: int | None = None) -> Iterator[Executor | None]:
 
 
 def map_ordered(
-    executor: Executor | None, function: Callable[[T], R], items: Iterable[T], ahead: int = 0
+    executor: Executor | None,
+    function: Callable[[T], R],
+    items: Iterable[T],
+    ahead: int = 0,
+    cost: Callable[[T], int] | None = None,
 ) -> Iterator[R]:
     """Yield ``function(item)`` in the order of `items`, with at most `ahead` results in flight.
 
-    Memory is thus bounded by blocks in flight, whatever the model's size. Without an executor the
-    work is done here, item by item. After an error no further item is started. A `Scattered`
-    executor has its own way.
+    Memory is thus bounded, whatever the model's size: `cost` says how many bytes an item holds
+    while it is in work, its result included, and no more begins than the `allowance` has room for.
+    Without an executor the work is done here, item by item. After an error no further item is
+    started. A `Scattered` executor has its own way.
     """
     if isinstance(executor, Scattered):
         yield from executor.map_ordered(function, items)
@@ -66,15 +72,24 @@ def map_ordered(
     if executor is None:
         yield from map(function, items)
         return
+    budget = allowance.current()
     limit = ahead or 2 * getattr(executor, "_max_workers", usable_cores()) + 1
-    waiting: deque[Future[R]] = deque()
+    limit = limit if cost else min(limit, budget.pieces())
+    waiting: deque[tuple[int, Future[R]]] = deque()
+    held = 0
     try:
         for item in items:
-            waiting.append(executor.submit(function, item))
+            size = cost(item) if cost else 0
+            while waiting and held + size > budget.flight:
+                held -= waiting[0][0]
+                yield waiting.popleft()[1].result()
+            waiting.append((size, executor.submit(function, item)))
+            held += size
             if len(waiting) >= limit:
-                yield waiting.popleft().result()
+                held -= waiting[0][0]
+                yield waiting.popleft()[1].result()
         while waiting:
-            yield waiting.popleft().result()
+            yield waiting.popleft()[1].result()
     finally:
-        for future in waiting:
+        for _, future in waiting:
             future.cancel()

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from mcodec.allowance import BLOCKS
+from mcodec.api.ceiling import largest_block
 from mcodec.api.choosing import cut
 from mcodec.api.runs import OWN_RUN
 from mcodec.api.trial import SPARSE, Sample, Thinned, sample, zeros
@@ -106,7 +108,9 @@ class Chooser:
         choices: list[Choice] = []
         for later in (False, True):
             places = [place for place in free if (place in self._first) == later]
-            found = list(map_ordered(executor, self._choose, self._together(places)))
+            found = list(
+                map_ordered(executor, self._choose, self._together(places), cost=self._held)
+            )
             for choice in found:
                 if choice.costs:
                     read = choice.costs[choice.codec.codec_id].read
@@ -128,6 +132,10 @@ class Chooser:
             kind = (place[0], tensor.dtype, sparse, None if base is None else base[0])
             groups.setdefault(kind, []).append(place)
         return [tuple(group) for group in groups.values()]
+
+    def _held(self, places: tuple[Place, ...]) -> int:
+        """Return about how many bytes a choice holds: some blocks, and one of them in work."""
+        return (4 + BLOCKS) * max(largest_block([self._values.spec(place)]) for place in places)
 
     def _choose(self, places: tuple[Place, ...]) -> Choice:
         tried = sample(self._thin, places)

@@ -43,18 +43,19 @@ class Own:
 
     def __init__(self) -> None:
         self.scratch = Scratch()
-        self._rooms: dict[tuple[str, int], NDArray[Any]] = {}
+        self._rooms: dict[int, NDArray[Any]] = {}  # bytes, for blocks of any dtype
 
     def room(self, spec: RunSpec, block: int, index: int = 0) -> NDArray[Any]:
         """Return an array for a block; another one for each index."""
         import numpy as np
 
         start, stop = spec.span(block)
-        array = self._rooms.get((spec.dtype, index))
-        if array is None or array.size < stop - start:
-            array = np.empty(stop - start, numpy_dtype(spec.dtype))
-            self._rooms[spec.dtype, index] = array
-        return array[: stop - start]
+        dtype = numpy_dtype(spec.dtype)
+        size = (stop - start) * dtype.itemsize
+        room = self._rooms.get(index)
+        if room is None or room.size < size:
+            room = self._rooms[index] = np.empty(size, np.uint8)
+        return room[:size].view(dtype)
 
 
 # What threads kept when their work was done: fresh memory costs more than decoding into it.
@@ -127,15 +128,25 @@ def _batches(jobs: Sequence[J], threads: int) -> Iterator[list[J]]:
     return grouped(jobs, max(1, min(MOST, len(jobs) // (TURNS * threads))))
 
 
-def grouped(jobs: Iterable[J], most: int = MOST) -> Iterator[list[J]]:
-    """Yield work in batches: so many pieces, as long as their streams stay in the caches."""
+def grouped(
+    jobs: Iterable[J],
+    most: int = MOST,
+    room: int = 0,
+    size: Callable[[J], int] = lambda job: 0,
+) -> Iterator[list[J]]:
+    """Yield work in batches: so many pieces, as long as their streams stay in the caches.
+
+    What they decode to, as `size` says, has to stay in a room as well.
+    """
     batch: list[J] = []
-    total = 0
+    total = decoded = 0
     for job in jobs:
-        if batch and (len(batch) == most or total + job.cost > BYTES):
+        own = size(job)
+        if batch and (len(batch) == most or total + job.cost > BYTES or decoded + own > room):
             yield batch
-            batch, total = [], 0
+            batch, total, decoded = [], 0, 0
         batch.append(job)
         total += job.cost
+        decoded += own
     if batch:
         yield batch

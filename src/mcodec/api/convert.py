@@ -6,7 +6,7 @@ import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from mcodec.api import target
+from mcodec.api import ceiling, target
 from mcodec.api.progress import Progress, no_progress
 from mcodec.api.sources import open_source
 from mcodec.api.writing import write_model
@@ -39,6 +39,7 @@ def convert(
     check: bool = True,
     sandbox: bool = False,
     jobs: int | None = None,
+    max_memory: int | None = None,
     progress: Progress = no_progress,
 ) -> ConvertReport:
     """Write a model in another format; what that cannot express travels inside it as JSON.
@@ -61,6 +62,8 @@ def convert(
         Read the source in a process of its own, under a memory and a time limit.
     jobs
         Threads; default: the usable cores.
+    max_memory
+        Bytes that the process may take, with what it holds already; default: 512 MiB beside that.
     progress
         Called with (bytes done, bytes in all).
 
@@ -69,7 +72,8 @@ def convert(
     FormatError
         The source is damaged or refused; nothing is written then.
     UsageError
-        The target cannot hold one of the tensors, or there is no such format.
+        The target cannot hold one of the tensors, there is no such format, or the model takes more
+        than `max_memory`.
     InputOutputError
         A file cannot be read or written, or what was written reads back different.
     """
@@ -79,6 +83,7 @@ def convert(
         chosen = target.choose_format(to, out, model.format)
         plan = target.plan(out, chosen, model.skeleton())
         target.check(plan, [source])
+        stack.enter_context(ceiling.for_copying(model.tensors, chosen, max_memory))
         executor = stack.enter_context(workers(jobs))
         size, notes = write_model(model, plan, executor, check=check, progress=progress)
     return ConvertReport(

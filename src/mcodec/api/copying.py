@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from xxhash import xxh3_128
 
+from mcodec import allowance
 from mcodec.api.progress import Progress, no_progress
 from mcodec.engine import map_ordered
 from mcodec.errors import McodecError, UsageError
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from mcodec.formats.base import TensorSink, TensorSource
     from mcodec.types import TensorSpec
 
-PIECE: Final = 4 << 20  # bytes that are read at a time: a thread's share of a cache
 _BATCH: Final = 256  # small tensors that make one piece of work
 
 
@@ -33,24 +33,31 @@ class Piece:
 
 
 def pieces(specs: Sequence[TensorSpec], wanted: Collection[int]) -> Iterator[list[Piece]]:
-    """Cut tensors into work of about `PIECE` bytes: a part of a large one, or many small ones.
+    """Cut tensors into work of a few MiB: a part of a large one, or many small ones.
 
-    Where a tensor is cut depends on its own spec only, so that two files are cut alike.
+    Where a tensor is cut depends on its own spec and on the memory's budget only, so that two files
+    are cut alike.
     """
+    most = allowance.current().piece
     batch: list[Piece] = []
     filled = 0
     for index in wanted:
         spec = specs[index]
-        step = max(1, PIECE // itemsize(spec.dtype))
+        step = max(1, most // itemsize(spec.dtype))
         for start in range(0, spec.size or 1, step):
             stop = min(start + step, spec.size)
             batch.append(Piece(index, start, stop))
             filled += (stop - start) * itemsize(spec.dtype)
-            if filled >= PIECE or len(batch) >= _BATCH:
+            if filled >= most or len(batch) >= _BATCH:
                 yield batch
                 batch, filled = [], 0
     if batch:
         yield batch
+
+
+def _cost(_: list[Piece]) -> int:
+    """Return what a piece of work holds: as it is read, and as it is put together or written."""
+    return 4 * allowance.current().piece
 
 
 class _Digests:
@@ -116,7 +123,7 @@ def copy(
     sums = _Digests()
     done = sum(specs[index].nbytes for index in known)
     wanted = [index for index in range(len(specs)) if index not in known]
-    for work, found, count in map_ordered(executor, move, told(pieces(specs, wanted))):
+    for work, found, count in map_ordered(executor, move, told(pieces(specs, wanted)), cost=_cost):
         sums.take(work, found)
         done += count
         progress(done, total)
@@ -157,7 +164,7 @@ def digest(
     order = list(dict.fromkeys(first.values()))
     total = sum(specs[index].nbytes for index in chosen)
     done = total - sum(specs[index].nbytes for index in order)
-    for work, found, count in map_ordered(executor, read, pieces(specs, order)):
+    for work, found, count in map_ordered(executor, read, pieces(specs, order), cost=_cost):
         sums.take(work, found)
         done += count
         progress(done, total)

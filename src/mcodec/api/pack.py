@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from mcodec.api import ceiling
 from mcodec.api import sources as inputs
 from mcodec.api.engines import check_sources, is_here, packers
 from mcodec.api.packing import Packing
@@ -48,6 +49,7 @@ def pack(
     engine: str = "threads",
     executor: Executor | None = None,
     parts: str | os.PathLike[str] | None = None,
+    max_memory: int | None = None,
     progress: Progress = no_progress,
 ) -> PackReport:
     """Pack models into one file, each as a task; without options every bit is kept.
@@ -101,13 +103,16 @@ def pack(
         down. Its workers need this version of mcodec, and the same files under the same paths.
     parts
         A folder for part files, or its fsspec URL, that all workers see; default: ``OUT.parts``.
+    max_memory
+        Bytes that the process may take, with what it holds already; default: 512 MiB beside that.
+        The bytes of the file do not depend on it.
     progress
         Called with (bytes done, bytes in all).
 
     Raises
     ------
     UsageError, CodecConfigError
-        The arguments do not fit each other or the models.
+        The arguments do not fit each other or the models, or the models `max_memory`.
     FormatError
         A source is damaged, refused or of no known format.
     InputOutputError
@@ -149,6 +154,7 @@ def pack(
         models = inputs.open_sources(stack, named, key, sandbox, elsewhere=elsewhere)
         for model in models:
             inputs.check_names((tensor.name for tensor in model.tensors), "tensor")
+        stack.enter_context(ceiling.for_packing(models, options, max_memory, together=fuse))
         job = Packing(names, models, options, layout, executor, progress, meta or {})
         job.code(fuse, [parse_override(one, names) for one in pair])
         return job.write(out)

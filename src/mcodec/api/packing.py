@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import mcodec
+from mcodec.allowance import BLOCKS
 from mcodec.api import sources as inputs
 from mcodec.api.choices import list_choices
 from mcodec.api.codings import Codings
@@ -150,7 +151,9 @@ class Packing(Codings):
                 self._executor, groups, self._values, self._codings, self._layout
             )
             return
-        for found in map_ordered(self._executor, self._encode_blocks, self._work(encoders)):
+        for found in map_ordered(
+            self._executor, self._encode_blocks, self._work(encoders), cost=_cost
+        ):
             for block, _ in found:
                 encoders[block.part.run].take(block)
             size = sum(0 if block.source is None else block.source.nbytes for block, _ in found)
@@ -252,3 +255,10 @@ def _shares(encoders: Sequence[RunEncoder], writer: ContainerWriter) -> Shares:
     """Return the bytes of each member of each run."""
     stored = {encoder.number: writer.stored(encoder.number) for encoder in encoders}
     return Shares([encoder.plan.spec for encoder in encoders], stored)
+
+
+def _cost(blocks: list[tuple[RunEncoder, int]]) -> int:
+    """Return about how many bytes encoding these blocks takes, what becomes of them included."""
+    specs = [(encoder.plan.spec, block) for encoder, block in blocks]
+    elements = [(spec.span(block), itemsize(spec.dtype)) for spec, block in specs]
+    return BLOCKS * sum((stop - start) * item for (start, stop), item in elements)

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mcodec.api import ceiling
 from mcodec.api.changed import ChangedSource
 from mcodec.api.copying import placed
 from mcodec.api.cuts import find_cut
@@ -101,6 +102,7 @@ def prune(
     check: bool = True,
     sandbox: bool = False,
     jobs: int | None = None,
+    max_memory: int | None = None,
     progress: Progress = no_progress,
 ) -> PruneReport:
     """Set the smallest weights of each tensor to zero, and write the model.
@@ -136,6 +138,8 @@ def prune(
         Read the source in a process of its own, under a memory and a time limit.
     jobs
         Threads; default: the usable cores. The bytes do not depend on it.
+    max_memory
+        Bytes that the process may take, with what it holds already; default: 512 MiB beside that.
     progress
         Called with (bytes done, bytes in all).
 
@@ -153,6 +157,7 @@ def prune(
         model = open_model(stack, source, task=task, key=key, sandbox=sandbox)
         destination = choose_destination(model, out, to, source)
         options = options_of(codec, destination)
+        stack.enter_context(ceiling.for_change(model, destination, options, max_memory))
         executor = stack.enter_context(workers(jobs))
         notes: list[str] = []
         chosen = choose_weights(model, include, exclude, notes.append)

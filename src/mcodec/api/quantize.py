@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mcodec.api import carry
+from mcodec.api import carry, ceiling
 from mcodec.api.changed import ChangedSource
 from mcodec.api.choosing import KERAS
 from mcodec.api.copying import placed
@@ -14,6 +14,7 @@ from mcodec.api.destination import CONTAINER, choose_destination
 from mcodec.api.integercodecs import choose_integer_codecs, coded_as
 from mcodec.api.listing import sqnr_db
 from mcodec.api.opening import open_model
+from mcodec.api.planning import Options
 from mcodec.api.progress import Progress, no_progress
 from mcodec.api.rounding import RoundedSource, find_rounding
 from mcodec.api.weights import choose_weights
@@ -116,6 +117,7 @@ def quantize(
     check: bool = True,
     sandbox: bool = False,
     jobs: int | None = None,
+    max_memory: int | None = None,
     progress: Progress = no_progress,
 ) -> QuantizeReport:
     """Round the weights of a model to 8-bit integers under scales, and write the model.
@@ -140,7 +142,7 @@ def quantize(
     integers
         Write int8 ``NAME`` and float32 ``NAME.scale``, of a shape in which it broadcasts against
         NAME (docs/formats.md): safetensors, npz, pt and h5.
-    to, task, include, exclude, key, check, sandbox, jobs, progress
+    to, task, include, exclude, key, check, sandbox, jobs, max_memory, progress
         As in `prune`.
 
     Raises
@@ -155,6 +157,7 @@ def quantize(
     with ExitStack() as stack:
         model = open_model(stack, source, task=task, key=key, sandbox=sandbox)
         destination = choose_destination(model, out, to, source, integers=integers)
+        stack.enter_context(ceiling.for_change(model, destination, Options((8,)), max_memory))
         executor = stack.enter_context(workers(jobs))
         notes: list[str] = []
         chosen = choose_weights(model, include, exclude, notes.append)

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from mcodec.limits import MIB
+from mcodec import allowance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from mcodec.formats.base import TensorSource
 
 SMALL: Final = 1 << 16  # bytes of a tensor that is read whole, with its neighbours, and kept
-KEPT: Final = 48 * MIB  # of such tensors; what was read first goes first
 
 
 class Smalls:
@@ -35,6 +34,7 @@ class Smalls:
         self._found: dict[Place, NDArray[Any]] = {}
         self._order: deque[tuple[int, list[Place]]] = deque()  # bytes that were read at once
         self._bytes = 0
+        self._most = allowance.current().small  # bytes; what was read first goes first
 
     def read(self, place: Place) -> NDArray[Any]:
         """Return a small tensor, one-dimensional; it may not be written to."""
@@ -56,7 +56,7 @@ class Smalls:
             self._found.update(zip(places, arrays, strict=True))
             self._order.append((size, places))
             self._bytes += size
-            while self._bytes > KEPT and len(self._order) > 1:
+            while self._bytes > self._most and len(self._order) > 1:
                 gone, old = self._order.popleft()
                 self._bytes -= gone
                 for one in old:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mcodec import allowance
 from mcodec.api.ahead import blocks, decoded
 from mcodec.api.batches import borrowed, grouped
 from mcodec.api.load import Decoders, Job, cost_of, decode_jobs
@@ -63,7 +64,17 @@ class Copier:
         reader, view = self._reader, self._view
         places = blocks(reader, self._places)
         told = telling.of(places, lambda place: decoded(reader, place, view))
-        yield from grouped(self._job(*place) for place in told if place[1] >= 0)
+        jobs = (self._job(*place) for place in told if place[1] >= 0)
+        yield from grouped(jobs, room=allowance.current().batch, size=self._size)
+
+    def cost(self, jobs: Sequence[Job]) -> int:
+        """Return about how many bytes decoding a batch holds."""
+        return 2 * sum(map(self._size, jobs)) + sum(job.cost for job in jobs)
+
+    def _size(self, job: Job) -> int:
+        spec = self._reader.runs[job.run]
+        start, stop = spec.span(job.block)
+        return (stop - start) * itemsize(spec.dtype)
 
     def _job(self, run: int, block: int) -> Job:
         index = next(iter(self._places[run].values()))[0]

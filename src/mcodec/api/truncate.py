@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mcodec.api import ceiling
 from mcodec.api.bitchanges import TruncatedTensor, finite, measure, warnings_of
 from mcodec.api.bitops import BY_KEEP, BitOperation, operation_of
 from mcodec.api.changed import ChangedSource
@@ -99,6 +100,7 @@ def truncate(
     check: bool = True,
     sandbox: bool = False,
     jobs: int | None = None,
+    max_memory: int | None = None,
     progress: Progress = no_progress,
 ) -> TruncateReport:
     """Zero the low bits of every float of a model, or change other bits, and write the model.
@@ -130,7 +132,7 @@ def truncate(
         Shell patterns: tensors of these names only, or all but these.
     codec
         For a `.mc` output, as in `pack`; default: ``auto``, the smallest lossless one.
-    key, check, sandbox, jobs, progress
+    key, check, sandbox, jobs, max_memory, progress
         As in `prune`.
 
     Raises
@@ -147,6 +149,7 @@ def truncate(
         model = open_model(stack, source, task=task, key=key, sandbox=sandbox)
         destination = choose_destination(model, out, to, source)
         options = options_of(codec, destination)
+        stack.enter_context(ceiling.for_change(model, destination, options, max_memory))
         executor = stack.enter_context(workers(jobs))
         notes: list[str] = []
         chosen = choose_floats(model, include, exclude, notes.append)

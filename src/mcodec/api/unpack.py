@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mcodec import outputs
-from mcodec.api import precision, target
+from mcodec.api import ceiling, precision, target
 from mcodec.api.ahead import Telling
 from mcodec.api.copying import check_ties, copy, digest
 from mcodec.api.handle import open as open_file
@@ -64,6 +64,7 @@ def unpack(
     partial: bool = False,
     jobs: int | None = None,
     max_decoded: int | None = None,
+    max_memory: int | None = None,
     progress: Progress = no_progress,
 ) -> UnpackReport:
     """Write one task of a file as a model file.
@@ -93,13 +94,16 @@ def unpack(
         Threads; default: the usable cores.
     max_decoded
         Bytes that the task may decode to, as in `open`.
+    max_memory
+        Bytes that the process may take, with what it holds already; default: 512 MiB beside that.
     progress
         Called with (bytes done, bytes in all).
 
     Raises
     ------
     UnknownTaskError, UsageError
-        There is no such task, the format is not known, or the task has no integers.
+        There is no such task, the format is not known, the task has no integers, or it takes more
+        than `max_memory`.
     FormatError
         The file is damaged; nothing is written then.
     InputOutputError
@@ -118,6 +122,7 @@ def unpack(
         handle = file.task(entry.name, planes=planes, midpoint=midpoint, dither=dither)
         source = IntegerSource(file.reader, handle) if integers else TaskSource(handle)
         plan = _plan(path, out, to, entry, source)
+        stack.enter_context(ceiling.for_unpacking(source.tensors, plan.format, max_memory))
         executor = stack.enter_context(workers(jobs))
         with target.create(plan, source.tensors, entry.metadata, source.same_as) as made:
             _copy(file, entry, source, made.sink, executor, progress)
@@ -184,7 +189,7 @@ def _copy(
         total = sum(spec.nbytes for spec in source.tensors)
         done = 0
         copier = Copier(file, entry, source.tensors, source.task.view, sink)
-        for count in map_ordered(executor, copier.copy, copier.work(telling)):
+        for count in map_ordered(executor, copier.copy, copier.work(telling), cost=copier.cost):
             done += count
             progress(done, total)
 

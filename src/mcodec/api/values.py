@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
+from mcodec import allowance
 from mcodec.api.smalls import SMALL, Smalls
 from mcodec.codec import coder
 from mcodec.types import RunSpec, numpy_dtype
@@ -40,6 +41,7 @@ class Values:
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[Place, int], NDArray[Any]] = OrderedDict()
         self._small = Smalls(models)
+        self._room = allowance.current().kept
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle all but what is kept of values."""
@@ -120,7 +122,8 @@ class Values:
         codec.decode(run, block, mode, streams, head, out, bases=bases)
         with self._lock:
             self._kept[place, block] = out
-            while len(self._kept) > _KEPT:
+            most = min(_KEPT, self._room // max(1, out.nbytes))
+            while len(self._kept) > most:
                 self._kept.popitem(last=False)
         return out
 

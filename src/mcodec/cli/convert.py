@@ -15,6 +15,7 @@ from mcodec.cli import options, render
 @options.no_check_option
 @options.sandbox_option
 @options.jobs_option
+@options.max_memory_option
 @options.json_option
 @options.quiet_option
 def command(
@@ -25,6 +26,7 @@ def command(
     no_check: bool,
     sandbox: bool,
     jobs: int | None,
+    max_memory: int | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -48,6 +50,7 @@ def command(
             check=not no_check,
             sandbox=sandbox,
             jobs=jobs,
+            max_memory=max_memory,
             progress=progress,
         )
     for note in report.notes:

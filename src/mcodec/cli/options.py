@@ -129,6 +129,23 @@ class Size(_SizeType):
         return int(float(match[1]) * (1024 if match[3] else 1000) ** power)
 
 
+def _hold(context: click.Context, param: click.Parameter, value: int | None) -> int | None:
+    """Have memory given back at once where the limit is low: the process is ours."""
+    if value is not None and not context.resilient_parsing:
+        from mcodec.allowance import tighten
+
+        tighten(value)
+    return value
+
+
+max_memory_option = click.option(
+    "--max-memory",
+    type=Size(),
+    metavar="SIZE",
+    callback=_hold,
+    help="Most memory that the process may take, such as 256M [default: 512Mi for the work].",
+)
+
 # What `pack` and the verbs that change one task of a file have in common.
 rounding_option = click.option(
     "--rounding",

@@ -76,6 +76,7 @@ _AIMS: Final = {"load": "load of one task", "file": "file"}
 @options.jobs_option
 @options.engine_option
 @options.parts_option
+@options.max_memory_option
 @options.json_option
 @options.quiet_option
 @click.pass_context
@@ -99,6 +100,7 @@ def command(
     jobs: int | None,
     engine: str,
     parts: str | None,
+    max_memory: int | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -146,6 +148,7 @@ def command(
             jobs=jobs,
             engine=engine,
             parts=parts,
+            max_memory=max_memory,
             progress=progress,
         )
     for warning in report.warnings:

@@ -49,6 +49,7 @@ _SCHEDULE: Final = re.compile(r"([0-9]{1,18})/([0-9]{1,18})\Z")
 @options.no_check_option
 @options.sandbox_option
 @options.jobs_option
+@options.max_memory_option
 @options.json_option
 @options.quiet_option
 def command(
@@ -68,6 +69,7 @@ def command(
     no_check: bool,
     sandbox: bool,
     jobs: int | None,
+    max_memory: int | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -98,6 +100,7 @@ def command(
             check=not no_check,
             sandbox=sandbox,
             jobs=jobs,
+            max_memory=max_memory,
             progress=progress,
         )
     for note in report.notes:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @options.no_check_option
 @options.sandbox_option
 @options.jobs_option
+@options.max_memory_option
 @options.json_option
 @options.quiet_option
 def command(
@@ -52,6 +53,7 @@ def command(
     no_check: bool,
     sandbox: bool,
     jobs: int | None,
+    max_memory: int | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -82,6 +84,7 @@ def command(
             check=not no_check,
             sandbox=sandbox,
             jobs=jobs,
+            max_memory=max_memory,
             progress=progress,
         )
     for note in report.notes:

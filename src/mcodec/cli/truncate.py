@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 @options.no_check_option
 @options.sandbox_option
 @options.jobs_option
+@options.max_memory_option
 @options.json_option
 @options.quiet_option
 def command(
@@ -68,6 +69,7 @@ def command(
     no_check: bool,
     sandbox: bool,
     jobs: int | None,
+    max_memory: int | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -105,6 +107,7 @@ def command(
             check=not no_check,
             sandbox=sandbox,
             jobs=jobs,
+            max_memory=max_memory,
             progress=progress,
         )
     for note in report.notes:

@@ -32,6 +32,7 @@ from mcodec.cli.partial import hint, partial_option
 @partial_option
 @options.max_decoded_option
 @options.jobs_option
+@options.max_memory_option
 @options.json_option
 @options.quiet_option
 def command(
@@ -46,6 +47,7 @@ def command(
     partial: bool,
     max_decoded: int | None,
     jobs: int | None,
+    max_memory: int | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -72,6 +74,7 @@ def command(
             integers=integers,
             partial=partial,
             jobs=jobs,
+            max_memory=max_memory,
             max_decoded=max_decoded,
             progress=progress,
         )

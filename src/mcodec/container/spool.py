@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 AT_ONCE: Final = min(1024, os.sysconf("SC_IOV_MAX")) if hasattr(os, "sysconf") else 16
 
 
+_STEP: Final = 1 << 20  # bytes that are copied at a time
+
+
 class Target(Protocol):
     """Where a writer puts things: an unbuffered file, or something that behaves like one."""
 
@@ -145,6 +148,12 @@ class OnDisk:
         trace: TracebackType | None,
     ) -> None:
         self._file.close()
+
+    def write_to(self, file: Target, payload: int) -> None:
+        """Write all chunks, as if the place 0 were at `payload`."""
+        for offset in range(0, self.size, _STEP):
+            step = min(_STEP, self.size - offset)
+            write_at(file, payload + offset, self.get(offset, step))
 
     def put(self, offset: int, pieces: Pieces) -> None:
         """Keep a chunk."""

@@ -1,20 +1,22 @@
 """Writes a `.mc` file: chunks as they come, then the front, then the rename.
 
-Memory is bounded. Chunks are spooled in memory while they take at most 64 MiB together, since the
-front then stands before them; past that they go straight to the file, with the front at its end.
-A progressive file is spooled whole, on disk where it is large.
+Memory is bounded. Chunks are spooled while they take at most 64 MiB together, since the front then
+stands before them; past that they go straight to the file, with the front at its end. A progressive
+file is spooled whole. The spool is in memory as far as the memory's budget goes, else on disk.
 """
 
 from __future__ import annotations
 
 import os
+import struct
+from array import array
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import xxhash
 
-from mcodec import frames, outputs
+from mcodec import allowance, frames, outputs
 from mcodec.container.header import SIZE, Header
 from mcodec.container.layout import Chunk, digest_of, group, interleave
 from mcodec.container.rows import EMPTY_HASH, ROW, Row, alignment
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 SPOOL: Final = 64 * MIB
 MANIFEST_LEVEL: Final = 9  # the front is small, and is read at every open
 PAGE: Final = 64
+_PLACE: Final = struct.Struct("<QI")  # what a row begins with: offset, stored bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +78,12 @@ class ContainerWriter:
     def __init__(self, path: str | os.PathLike[str] | Joined | None, layout: str) -> None:
         self._path = path if path is None or isinstance(path, Joined) else os.fspath(path)
         self._layout = layout
-        # run -> its rows in order, with the level of each; offsets count from the payload's start
-        self._rows: dict[int, list[tuple[int, Row]]] = {}
+        self._rows: dict[int, _Rows] = {}  # by run
         self._size = 0
         self._stack = ExitStack()
         self._file: Target
         self._spool: Spool | OnDisk | None = Spool()  # None when chunks go straight to the file
+        self._in_memory = min(SPOOL, allowance.current().spool)
         self._finished = False
 
     def __enter__(self) -> Self:
@@ -120,58 +123,73 @@ class ContainerWriter:
         ]
         for member, position in interleave(chunks):
             part = parts[member]
-            rows = self._rows.setdefault(part.run, [])
-            rows.append(self._place(chunks[member][position], part.mode))
-        if type(self._spool) is Spool and self._spool.size > SPOOL:
-            if self._layout == "progressive" and not isinstance(self._path, Joined):
-                self._spool = self._stack.enter_context(OnDisk(self._folder, self._spool))
-            elif self._layout != "progressive":
-                # From here on chunks go straight to the file, behind the header.
-                self._spool.write_to(self._file, SIZE)
-                self._spool = None
+            chunk = chunks[member][position]
+            rows = self._rows.setdefault(part.run, _Rows())
+            rows.add(self._place(chunk, part.mode), chunk.level)
+        spool = self._spool
+        if spool is None:
+            return
+        if spool.size > SPOOL and self._layout != "progressive":
+            spool.write_to(self._file, SIZE)
+            self._spool = None  # from here on chunks go straight to the file, behind the header
+        elif (
+            type(spool) is Spool
+            and spool.size > self._in_memory
+            and not isinstance(self._path, Joined)
+        ):
+            self._spool = self._stack.enter_context(OnDisk(self._folder, spool))
 
     def stored(self, run: int) -> int:
         """Return the bytes of a run's chunks so far."""
-        return sum(row.stored for _, row in self._rows.get(run, ()))
+        rows = self._rows.get(run)
+        return 0 if rows is None else rows.stored
 
     def finish(self, manifest: bytes) -> int:
         """Write header and front around the payload; return the bytes of the file."""
-        rows = [entry for run in sorted(self._rows) for entry in self._rows[run]]
-        if len(rows) > MAX_ROWS:
-            raise UsageError(f"the model needs {len(rows)} rows; the format's limit is {MAX_ROWS}")
+        order = sorted(self._rows)
+        rows = bytearray().join(self._rows[run].packed for run in order)
+        count = len(rows) // ROW.size
+        if count > MAX_ROWS:
+            raise UsageError(f"the model needs {count} rows; the format's limit is {MAX_ROWS}")
         stored = frames.compress(manifest, MANIFEST_LEVEL)
-        header = Header(self._layout, 0, 0, len(stored), len(manifest), len(rows), 0)
+        header = Header(self._layout, 0, 0, len(stored), len(manifest), count, 0)
         if max(header.front_length, len(manifest)) > MAX_FRONT:
             raise UsageError("the manifest is over the format's limit of 512 MiB")
         spool = self._spool
         front_offset = _up(SIZE + self._size, PAGE) if spool is None else SIZE
         payload = SIZE if spool is None else _up(front_offset + header.front_length, PAGE)
         if self._layout == "progressive":
-            order = sorted(range(len(rows)), key=lambda index: rows[index][0])  # stable
-            placed = self._copy_in_order([row for _, row in rows], order, payload)
+            levels = [level for run in order for level in self._rows[run].levels]
+            in_order = sorted(range(count), key=levels.__getitem__)  # stable
+            end = self._copy_in_order(rows, in_order, payload)
         else:
-            placed = [_moved(row, payload) for _, row in rows]
-            if isinstance(spool, Spool):
+            end = _move(rows, payload)
+            if spool is not None:
                 spool.write_to(self._file, payload)
-        front = stored + bytes(header.manifest_padded - len(stored))
-        front += b"".join(ROW.pack(*row) for row in placed)
-        end = max((row.offset + row.stored for row in placed), default=0)
-        length = max(front_offset + len(front), end)
-        digest = xxhash.xxh3_64_intdigest(front)
+        front = [memoryview(stored + bytes(header.manifest_padded - len(stored))), memoryview(rows)]
+        digest = xxhash.xxh3_64()
+        for piece in front:
+            digest.update(piece)
+        length = max(front_offset + sum(map(len, front)), end)
         header = Header(
-            self._layout, length, front_offset, len(stored), len(manifest), len(rows), digest
+            self._layout,
+            length,
+            front_offset,
+            len(stored),
+            len(manifest),
+            count,
+            digest.intdigest(),
         )
-        write_at(self._file, front_offset, [front])
+        write_at(self._file, front_offset, front)
         write_at(self._file, 0, [header.pack()])
         self._file.truncate(length)
         self._finished = True
         return length
 
-    def _place(self, chunk: Chunk, mode: int) -> tuple[int, Row]:
+    def _place(self, chunk: Chunk, mode: int) -> Row:
         stored = chunk.stored
         if stored == 0:
-            row = Row(0, 0, chunk.raw, EMPTY_HASH, chunk.coder, chunk.fill, *_streams(chunk), mode)
-            return chunk.level, row
+            return Row(0, 0, chunk.raw, EMPTY_HASH, chunk.coder, chunk.fill, *_streams(chunk), mode)
         offset = _up(self._size, alignment(stored))
         digest = digest_of(chunk)
         if self._spool is None:
@@ -179,22 +197,42 @@ class ContainerWriter:
         elif self._path is not None:
             self._spool.put(offset, chunk.pieces)
         self._size = offset + stored
-        row = Row(offset, stored, chunk.raw, digest, chunk.coder, 0, *_streams(chunk), mode)
-        return chunk.level, row
+        return Row(offset, stored, chunk.raw, digest, chunk.coder, 0, *_streams(chunk), mode)
 
-    def _copy_in_order(self, rows: list[Row], order: list[int], payload: int) -> list[Row]:
-        """Copy the spooled chunks level by level, and return the rows with their final offsets."""
-        placed = list(rows)
+    def _copy_in_order(self, rows: bytearray, order: list[int], payload: int) -> int:
+        """Copy the spooled chunks level by level, correct the rows, and return where the last ends.
+
+        The rows are as in `_move`.
+        """
         at = payload
         for index in order:
-            row = rows[index]
-            if row.stored:
-                at = _up(at, alignment(row.stored))
+            offset, stored = _PLACE.unpack_from(rows, index * ROW.size)
+            if stored:
+                at = _up(at, alignment(stored))
                 assert self._spool is not None  # a progressive file is spooled whole
-                write_at(self._file, at, self._spool.get(row.offset, row.stored))
-                placed[index] = row._replace(offset=at)
-                at += row.stored
-        return placed
+                write_at(self._file, at, self._spool.get(offset, stored))
+                _PLACE.pack_into(rows, index * ROW.size, at, stored)
+                at += stored
+        return at if at > payload else 0
+
+
+class _Rows:
+    """The rows of a run in order, packed, with the level of each.
+
+    There are many, and each would take ten times as much as an object of its own. Offsets count
+    from the payload's start.
+    """
+
+    def __init__(self) -> None:
+        self.packed = bytearray()
+        self.levels = array("H")
+        self.stored = 0  # bytes of all chunks
+
+    def add(self, row: Row, level: int) -> None:
+        """Add a row behind the others."""
+        self.packed += ROW.pack(*row)
+        self.levels.append(level)
+        self.stored += row.stored
 
 
 def _up(value: int, multiple: int) -> int:
@@ -205,5 +243,12 @@ def _streams(chunk: Chunk) -> tuple[int, int]:
     return chunk.first, chunk.streams
 
 
-def _moved(row: Row, payload: int) -> Row:
-    return row._replace(offset=row.offset + payload) if row.stored else row
+def _move(rows: bytearray, payload: int) -> int:
+    """Add to the offsets of packed rows, and return where the last chunk ends."""
+    end = 0
+    for at in range(0, len(rows), ROW.size):
+        offset, stored = _PLACE.unpack_from(rows, at)
+        if stored:
+            _PLACE.pack_into(rows, at, offset + payload, stored)
+            end = max(end, offset + payload + stored)
+    return end
