@@ -87,7 +87,12 @@ def main() -> None:
                 ("unpack", ["unpack", packed, "-o", back]),
             ):
                 seconds, peak = run(*arguments, *held)
-                row = {"mode": name, "verb": verb, "seconds": seconds, "peak_bytes": peak}
+                row: dict[str, Any] = {
+                    "mode": name,
+                    "verb": verb,
+                    "seconds": seconds,
+                    "peak_bytes": peak,
+                }
                 rows.append(row | {"limit": limit})
             os.unlink(back)
     if options.json:
