@@ -31,6 +31,7 @@ _SPOOL: Final = 64 * MIB
 _SMALL: Final = 48 * MIB
 _PIECE: Final = 4 * MIB  # a thread's share of a cache
 _TIGHT: Final = 384 * MIB
+_LOW: Final = 1024 * MIB  # a room that threads leave no memory unused in
 # glibc, malloc.h
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
@@ -111,6 +112,7 @@ class Budget:
         return max(1, self.flight // (size or _ITEM))
 
 
+_lows: Final[list[Budget]] = []  # of verbs that run; threads that work for them have no context
 _budget: ContextVar[Budget | None] = ContextVar("budget", default=None)
 
 
@@ -123,11 +125,21 @@ def current() -> Budget:
 def limited(max_memory: int | None, beside: int = 0, largest: int = 0) -> Iterator[Budget]:
     """Hold to a limit in a context; parameters and errors are those of `Budget.of`."""
     budget = Budget.of(max_memory, beside, largest)
+    low = max_memory is not None and budget.room < _LOW
     token = _budget.set(budget)
+    if low:
+        _lows.append(budget)
     try:
         yield budget
     finally:
         _budget.reset(token)
+        if low:
+            _lows.remove(budget)
+
+
+def is_low() -> bool:
+    """Tell whether a limit is held to that is too low to keep memory for later, in any thread."""
+    return bool(_lows)
 
 
 def held() -> int:

@@ -148,3 +148,13 @@ def test_a_large_block_needs_its_room(tmp_path: Path) -> None:
     arrays = {"w": np.zeros(1 << 19, "V128")}  # blocks of 32 MiB
     with pytest.raises(UsageError, match="too little"):
         mcodec.pack({"A": arrays}, tmp_path / "a.mc", max_memory=allowance.held() + 128 * MIB)
+
+
+def test_a_low_limit_is_known_to_all_threads_while_it_holds() -> None:
+    with ThreadPoolExecutor(1) as executor:
+        assert not executor.submit(allowance.is_low).result()
+        with allowance.limited(allowance.held() + 100 * MIB):
+            assert executor.submit(allowance.is_low).result()
+        with allowance.limited(None):
+            assert not executor.submit(allowance.is_low).result()
+        assert not executor.submit(allowance.is_low).result()

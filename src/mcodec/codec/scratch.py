@@ -11,6 +11,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
+from mcodec import allowance
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -36,7 +38,7 @@ def take(size: int) -> NDArray[np.uint8]:
     """Return an array of so many bytes of any content, aligned to 64."""
     import numpy as np
 
-    if size > MOST:
+    if size > MOST or allowance.is_low():
         return np.empty(size, np.uint8)
     if _own.at + size > PIECE:
         _next()
