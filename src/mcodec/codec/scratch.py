@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-PIECE: Final = 8 << 20
-MOST: Final = 2 << 20  # what is larger has memory of its own
-_KEPT: Final = 3  # pieces that a thread keeps for another time
+PIECE: Final = 4 << 20
+MOST: Final = 1 << 20  # what is larger has memory of its own
+_KEPT: Final = 2  # pieces that a thread keeps for another time
 _ALIGNMENT: Final = 64
 
 
@@ -51,11 +51,12 @@ def _next() -> None:
     """Go on in a piece that nobody uses, or in a new one."""
     import numpy as np
 
-    pieces = _own.all
+    pieces, lone = _own.all, [object()]
+    unused = sys.getrefcount(lone[0])  # as this interpreter counts what only a list has
     for index in range(len(pieces)):
-        # The list's, and that of the call. An array that is a part of one that is a part of a piece
-        # holds the piece itself: a piece must be the owner of its memory.
-        if sys.getrefcount(pieces[index]) == 2:
+        # An array that is a part of one that is a part of a piece holds the piece itself, as long
+        # as that is the owner of its memory.
+        if sys.getrefcount(pieces[index]) == unused:
             pieces.append(pieces.pop(index))
             break
     else:
