@@ -6,9 +6,8 @@ Ratios of medians of alternating runs, of MiniLM in float32, or of drawn weights
 had. Goals of the kernels are in `kernels.py`. Unpacking is from the page cache, with every hash
 checked; `fresh` is into new memory, beside a copy into new memory, `touched` into memory that is
 there, beside such a copy, which always has one thread. Packing is from memory, beside ZipNN's
-`compress` with as many threads: to memory (a file in /dev/shm, where that is), and to a file that
-is synced, ZipNN's too. `--quick` measures memory with 1 GB, growth to 256 MiB, and sizes of few
-models.
+`compress` with as many threads: to bytes in memory, and to a file that is synced, ZipNN's too.
+`--quick` measures memory with 1 GB, growth to 256 MiB, and sizes of few models.
 """
 
 from __future__ import annotations
@@ -120,43 +119,42 @@ def beside_zipnn(arrays: Arrays, folder: Path, runs: int) -> Iterator[Row]:
         return
     zipnn = contenders.CONTENDERS["ZipNN"]
     make = importlib.import_module("zipnn").ZipNN
-    with tempfile.TemporaryDirectory(dir=corpus.memory()) as memory:
-        for threads in THREADS:
-            own = make(input_format="byte", bytearray_dtype="float32", threads=threads)
-            packed, path = own.compress(zipnn.ready(arrays)[0]), folder / "own.mc"
-            ways.pack_arrays(arrays, path, threads)
-            targets = ways.touched(arrays)
-            ready = partial(zipnn.ready, arrays)
+    for threads in THREADS:
+        own = make(input_format="byte", bytearray_dtype="float32", threads=threads)
+        packed, path = own.compress(zipnn.ready(arrays)[0]), folder / "own.mc"
+        ways.pack_arrays(arrays, path, threads)
+        targets = ways.touched(arrays)
+        ready = partial(zipnn.ready, arrays)
 
-            def compress(given: Any, own: Any = own) -> object:
-                return own.compress(given[0])
+        def compress(given: Any, own: Any = own) -> object:
+            return own.compress(given[0])
 
-            def compress_to_file(given: Any, own: Any = own, path: Path = path) -> None:
-                with path.with_suffix(".znn").open("wb") as file:
-                    file.write(own.compress(given[0]))
-                    os.fsync(file.fileno())
+        def compress_to_file(given: Any, own: Any = own, path: Path = path) -> None:
+            with path.with_suffix(".znn").open("wb") as file:
+                file.write(own.compress(given[0]))
+                os.fsync(file.fileno())
 
-            seconds = alternate(
-                {
-                    "decompress": partial(own.decompress, packed),
-                    "load": partial(ways.load_task, path, "A", threads),
-                    "into": partial(ways.load_into, path, "A", targets, threads),
-                    "compress": Way(compress, ready),
-                    "pack": partial(ways.pack_arrays, arrays, Path(memory, "m.mc"), threads),
-                    "compress to file": Way(compress_to_file, ready),
-                    "pack to file": partial(ways.pack_arrays, arrays, path, threads),
-                },
-                runs,
-            )
-            for way, other, goal, what in (
-                ("load", "decompress", UNPACK_ZIPNN, "unpack lossless, fresh"),
-                ("into", "decompress", UNPACK_ZIPNN, "unpack lossless, touched"),
-                ("pack", "compress", PACK_ZIPNN, "pack lossless to memory"),
-                ("pack to file", "compress to file", PACK_ZIPNN, "pack lossless to a file"),
-            ):
-                both = f"{note(arrays, seconds[way])}; ZipNN {1e3 * seconds[other]:.1f} ms"
-                full = f"{what}, threads {threads}, speed of ZipNN's"
-                yield Row(full, seconds[other] / seconds[way], goal, note=both)
+        seconds = alternate(
+            {
+                "decompress": partial(own.decompress, packed),
+                "load": partial(ways.load_task, path, "A", threads),
+                "into": partial(ways.load_into, path, "A", targets, threads),
+                "compress": Way(compress, ready),
+                "pack": partial(mcodec.dumps, {"A": arrays}, jobs=threads),
+                "compress to file": Way(compress_to_file, ready),
+                "pack to file": partial(ways.pack_arrays, arrays, path, threads),
+            },
+            runs,
+        )
+        for way, other, goal, what in (
+            ("load", "decompress", UNPACK_ZIPNN, "unpack lossless, fresh"),
+            ("into", "decompress", UNPACK_ZIPNN, "unpack lossless, touched"),
+            ("pack", "compress", PACK_ZIPNN, "pack lossless to memory"),
+            ("pack to file", "compress to file", PACK_ZIPNN, "pack lossless to a file"),
+        ):
+            both = f"{note(arrays, seconds[way])}; ZipNN {1e3 * seconds[other]:.1f} ms"
+            full = f"{what}, threads {threads}, speed of ZipNN's"
+            yield Row(full, seconds[other] / seconds[way], goal, note=both)
 
 
 def sizes(quick: bool) -> Iterator[Row]:

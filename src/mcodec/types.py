@@ -97,6 +97,7 @@ def numpy_dtype(dtype: str) -> np.dtype[np.generic]:
     return np.dtype(dtype).newbyteorder("<")
 
 
+@cache  # NumPy makes a name anew each time
 def dtype_name(dtype: np.dtype[np.generic]) -> str | None:
     """Return the name of a NumPy dtype, or None if mcodec has none for it."""
     import numpy as np

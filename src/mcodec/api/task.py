@@ -43,6 +43,7 @@ class Task(Mapping[str, "NDArray[Any]"]):
         self._entry = entry
         self._view = view
         self._places: dict[str, Tensor] = {tensor.name: tensor for tensor in entry.tensors}
+        self._specs: dict[str, TensorSpec] = {}  # of those that were asked for
         self._elements = Elements(file, view)
 
     @property
@@ -100,9 +101,12 @@ class Task(Mapping[str, "NDArray[Any]"]):
 
     def spec(self, name: str) -> TensorSpec:
         """Return a tensor's name, dtype and shape; nothing is read."""
-        run, member = self.place(name)
-        spec = self._reader.runs[run]
-        return TensorSpec(name, spec.dtype, spec.shapes[member])
+        found = self._specs.get(name)
+        if found is None:
+            run, member = self.place(name)
+            spec = self._reader.runs[run]
+            found = self._specs[name] = TensorSpec(name, spec.dtype, spec.shapes[member])
+        return found
 
     def get_tensor(self, name: str) -> NDArray[Any]:
         """Return a tensor as an array of its own.
