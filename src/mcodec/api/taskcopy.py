@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mcodec import allowance
 from mcodec.api.ahead import blocks, decoded
-from mcodec.api.batches import borrowed, grouped
+from mcodec.api.batches import MOST, borrowed, grouped
 from mcodec.api.load import Decoders, Job, cost_of, decode_jobs
 from mcodec.types import itemsize
 
@@ -65,7 +65,9 @@ class Copier:
         places = blocks(reader, self._places)
         told = telling.of(places, lambda place: decoded(reader, place, view))
         jobs = (self._job(*place) for place in told if place[1] >= 0)
-        yield from grouped(jobs, room=allowance.current().batch, size=self._size)
+        # What is told stays fetched for a while only: of a file that is far away little waits.
+        most = 1 if reader.remote else MOST
+        yield from grouped(jobs, most, room=allowance.current().batch, size=self._size)
 
     def cost(self, jobs: Sequence[Job]) -> int:
         """Return about how many bytes decoding a batch holds."""
