@@ -58,13 +58,15 @@ def map_ordered(
     items: Iterable[T],
     ahead: int = 0,
     cost: Callable[[T], int] | None = None,
+    small: Callable[[T], bool] | None = None,
 ) -> Iterator[R]:
     """Yield ``function(item)`` in the order of `items`, with at most `ahead` results in flight.
 
     Memory is thus bounded, whatever the model's size: `cost` says how many bytes an item holds
     while it is in work, its result included, and no more begins than the `allowance` has room for.
-    Without an executor the work is done here, item by item. After an error no further item is
-    started. A `Scattered` executor has its own way.
+    Without an executor the work is done here, item by item, and so are items that `small` says take
+    less time than handing them to another thread. After an error no further item is started. A
+    `Scattered` executor has its own way.
     """
     if isinstance(executor, Scattered):
         yield from executor.map_ordered(function, items)
@@ -83,7 +85,9 @@ def map_ordered(
             while waiting and held + size > budget.flight:
                 held -= waiting[0][0]
                 yield waiting.popleft()[1].result()
-            waiting.append((size, executor.submit(function, item)))
+            here = small is not None and small(item)
+            future = _done(function(item)) if here else executor.submit(function, item)
+            waiting.append((size, future))
             held += size
             if len(waiting) >= limit:
                 held -= waiting[0][0]
@@ -93,3 +97,9 @@ def map_ordered(
     finally:
         for _, future in waiting:
             future.cancel()
+
+
+def _done(result: R) -> Future[R]:
+    future: Future[R] = Future()
+    future.set_result(result)
+    return future

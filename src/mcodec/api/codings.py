@@ -96,7 +96,12 @@ class Codings:
             work = self._unplain(
                 item for item in chosen.codecs.items() if bool(item[1][1]) == based
             )
-            found = map_ordered(self._executor, partial(_survey, self._values), work)
+            found = map_ordered(
+                self._executor,
+                partial(_survey, self._values),
+                work,
+                small=lambda item: self._values.is_small(item[0]),
+            )
             for (place, _), (coding, warning) in zip(work, found, strict=True):
                 self._codings[place[0]][place[1]] = coding
                 if warning:

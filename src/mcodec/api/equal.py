@@ -48,7 +48,7 @@ def find_equal(
     for digest in (_probe, hash_values):
         # Model after model: thousands of them are not open at once.
         places = sorted(place for group in same for place in group)
-        found = map_ordered(executor, partial(digest, values), places)
+        found = map_ordered(executor, partial(digest, values), places, small=values.is_small)
         digests = dict(zip(places, found, strict=True))
         same = [part for group in same for part in _grouped((p, digests[p]) for p in group)]
     equal = {place: group[0] for group in same for place in group[1:]}

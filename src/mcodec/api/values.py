@@ -60,6 +60,10 @@ class Values:
         task, index = place
         return self.models[task].tensors[index]
 
+    def is_small(self, place: Place) -> bool:
+        """Whether a tensor is read whole, with its neighbours, and kept."""
+        return self.spec(place).nbytes <= SMALL
+
     def weight(self, place: Place) -> float:
         """Return what a tensor's bytes count times: 1 where all its values are here."""
         return 1.0
