@@ -68,7 +68,7 @@ class Budget:
         """
         if max_memory is None:
             return cls()
-        least = max(_LEAST, largest + largest // 2)  # a fourth of the room is for what waits
+        least = max(_LEAST, largest + largest // 2)  # 7/24 of the room is for what waits
         taken = held() + _LATER + beside
         if max_memory < taken + least:
             raise UsageError(
@@ -80,7 +80,7 @@ class Budget:
     @property
     def spool(self) -> int:
         """Bytes of chunks that wait in memory; more of them wait on disk."""
-        return min(_SPOOL, self.room // 8)
+        return min(_SPOOL, self.room // 6)
 
     @property
     def small(self) -> int:

@@ -7,14 +7,18 @@ import errno
 import os
 import shutil
 import stat
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mcodec.errors import McodecError, UsageError
 from mcodec.storage import check_regular, io_errors, is_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+
+AT_ONCE: Final = 512  # pieces that are written in one call; systems take 1,024
 
 
 def check_output(path: str | os.PathLike[str], inputs: Iterable[object] = ()) -> None:
@@ -141,6 +145,27 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[str]:
             _rename_in(error, temporary, name)
             raise
         _sync(str(target.parent))
+
+
+def write_pieces(
+    descriptor: int, place: int, pieces: Iterable[bytes | bytearray | memoryview]
+) -> None:
+    """Write pieces one after another from a place of a file on, many in one call.
+
+    Raises
+    ------
+    OSError
+        The operating system refuses to write.
+    """
+    left = iter(pieces)
+    while batch := list(islice(left, AT_ONCE)):
+        while batch:  # the system may take less than all of it
+            count = os.pwritev(descriptor, batch, place)
+            place += count
+            while batch and count >= len(batch[0]):
+                count -= len(batch.pop(0))
+            if count:
+                batch[0] = memoryview(batch[0])[count:]
 
 
 def size_of(path: str) -> int:

@@ -48,7 +48,7 @@ def code_top(
     planes: Sequence[Bytes],
     *,
     planes_only: bool,
-    search: bool = True,
+    search: bool,
 ) -> tuple[int, list[CodedStream]]:
     """Code the exponents of a block, and its first two planes where they are kept.
 

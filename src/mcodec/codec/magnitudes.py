@@ -112,7 +112,7 @@ def code_top(
     coded = coder.code_planes(planes, n)
     size = coder.stored(coded)
     if size < raw:  # else no plane shrank: neither will the bytes
-        joined = coder.code_symbols(symbols)
+        (joined,) = coder.code_all([symbols], coder.SYMBOLS, search=searched)
         if len(joined.data) < size:
             return SYMBOLS, [joined]
     return PLANES, coded

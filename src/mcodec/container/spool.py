@@ -6,11 +6,10 @@ written; on disk they lie in a file that has no name, so that nothing is left of
 
 from __future__ import annotations
 
-import os
-from itertools import islice
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from mcodec.outputs import write_pieces
 from mcodec.stored import join_bytes
 
 if TYPE_CHECKING:
@@ -20,17 +19,11 @@ if TYPE_CHECKING:
 
     Pieces = Sequence[bytes | memoryview]
 
-AT_ONCE: Final = min(1024, os.sysconf("SC_IOV_MAX")) if hasattr(os, "sysconf") else 16
-
-
 _STEP: Final = 1 << 20  # bytes that are copied at a time
 
 
 class Target(Protocol):
     """Where a writer puts things: an unbuffered file, or something that behaves like one."""
-
-    def seek(self, offset: int, /) -> int:
-        """Go to a place."""
 
     def truncate(self, size: int, /) -> int:
         """End the file there."""
@@ -41,10 +34,6 @@ class Target(Protocol):
 
 class Nowhere:
     """A file that forgets what is written, to learn how long one would be."""
-
-    def seek(self, offset: int, /) -> int:
-        """Go nowhere."""
-        return offset
 
     def truncate(self, size: int, /) -> int:
         """End nothing."""
@@ -66,10 +55,6 @@ class Joined:
         """Take what stands from a place on."""
         self._written[offset] = list(pieces)
 
-    def seek(self, offset: int, /) -> int:
-        """Go nowhere: `put` says where."""
-        return offset
-
     def truncate(self, size: int, /) -> int:
         """End the file there."""
         self._size = size
@@ -90,20 +75,28 @@ class Joined:
 
 
 class Spool:
-    """Chunks in memory, in the order of their places."""
+    """Chunks in memory, in the order of their places.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    keeps
+        Whether they are kept, or only counted.
+    """
+
+    def __init__(self, *, keeps: bool = True) -> None:
+        self._keeps = keeps
         self._chunks: dict[int, Pieces] = {}
         self.size = 0
 
     def put(self, offset: int, pieces: Pieces) -> None:
         """Keep a chunk, behind those before."""
-        self._chunks[offset] = pieces
+        if self._keeps:
+            self._chunks[offset] = pieces
         self.size = offset + sum(map(len, pieces))
 
     def get(self, offset: int, size: int) -> Pieces:
-        """Return a chunk."""
-        return self._chunks[offset]
+        """Return a chunk; nothing where none is kept."""
+        return self._chunks[offset] if self._keeps else ()
 
     def write_to(self, file: Target, payload: int) -> None:
         """Write all chunks, as if the place 0 were at `payload`."""
@@ -179,19 +172,5 @@ def write_at(file: Target, offset: int, pieces: Iterable[bytes | memoryview]) ->
         file.put(offset, pieces)
         return
     descriptor = file.fileno()
-    if descriptor < 0:
-        return
-    file.seek(offset)
-    left = iter(pieces)
-    while batch := list(islice(left, AT_ONCE)):
-        _write_all(descriptor, batch)
-
-
-def _write_all(descriptor: int, batch: list[bytes | memoryview]) -> None:
-    """Write a batch to its end: the system may take less at once."""
-    while batch:
-        written = os.writev(descriptor, batch)
-        while batch and written >= len(batch[0]):
-            written -= len(batch.pop(0))
-        if batch and written:
-            batch[0] = memoryview(batch[0])[written:]
+    if descriptor >= 0:
+        write_pieces(descriptor, offset, pieces)

@@ -82,7 +82,8 @@ class ContainerWriter:
         self._size = 0
         self._stack = ExitStack()
         self._file: Target
-        self._spool: Spool | OnDisk | None = Spool()  # None when chunks go straight to the file
+        # None when chunks go straight to the file.
+        self._spool: Spool | OnDisk | None = Spool(keeps=self._path is not None)
         self._in_memory = min(SPOOL, allowance.current().spool)
         self._finished = False
 
@@ -132,11 +133,7 @@ class ContainerWriter:
         if spool.size > SPOOL and self._layout != "progressive":
             spool.write_to(self._file, SIZE)
             self._spool = None  # from here on chunks go straight to the file, behind the header
-        elif (
-            type(spool) is Spool
-            and spool.size > self._in_memory
-            and not isinstance(self._path, Joined)
-        ):
+        elif type(spool) is Spool and spool.size > self._in_memory and isinstance(self._path, str):
             self._spool = self._stack.enter_context(OnDisk(self._folder, spool))
 
     def stored(self, run: int) -> int:
@@ -194,7 +191,7 @@ class ContainerWriter:
         digest = digest_of(chunk)
         if self._spool is None:
             write_at(self._file, SIZE + offset, chunk.pieces)
-        elif self._path is not None:
+        else:
             self._spool.put(offset, chunk.pieces)
         self._size = offset + stored
         return Row(offset, stored, chunk.raw, digest, chunk.coder, 0, *_streams(chunk), mode)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from mcodec.errors import FormatError, UsageError
+from mcodec.outputs import write_pieces
 from mcodec.storage import io_errors, is_url
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
     from mcodec.types import TensorSpec
 
-AHEAD: Final = 1 << 18  # bytes that are read at once where small arrays are read in their order
-_PIECES: Final = 512  # that are written in one call; systems take 1,024
 _CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
 
 
@@ -198,23 +197,16 @@ class TensorFile:
             if index in self.same_as or not data.nbytes:
                 continue
             place = self._offsets[index] + offset
-            if place != end or len(pieces) == _PIECES:
+            if place != end:
                 self._put(pieces, start)
                 pieces, start = [], place
-            pieces.append(data)
+            pieces.append(data.cast("B"))
             end = place + data.nbytes
         self._put(pieces, start)
 
     def _put(self, pieces: list[memoryview], place: int) -> None:
-        """Write pieces one after another; the system may take less than all of them at once."""
         with io_errors(self._path):
-            while pieces:
-                count = os.pwritev(self._fd, pieces, place)
-                place += count
-                while pieces and count >= pieces[0].nbytes:
-                    count -= pieces.pop(0).nbytes
-                if pieces and count:
-                    pieces[0] = pieces[0][count:]
+            write_pieces(self._fd, place, pieces)
 
     def close(self) -> None:
         """Sync and release the file; a second call does nothing."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
 
 from mcodec.errors import FormatError
 from mcodec.formats.afar import open_input
-from mcodec.formats.files import AHEAD
 from mcodec.formats.safetensors_files import OpenFiles, Shard, read_shard
 from mcodec.formats.safetensors_sets import INDEX_SUFFIX, Found, agreed, check_set, find_files
 from mcodec.formats.safetensors_skeleton import (
@@ -44,6 +43,9 @@ __all__ = [
     "inner_safetensors",
     "open_safetensors",
 ]
+
+
+_AHEAD: Final = 1 << 18  # bytes that are read at once where small arrays are read in their order
 
 
 def open_safetensors(path: str) -> SafetensorsSource:
@@ -136,7 +138,7 @@ class SafetensorsSource:
             islice(self._places, first, None), islice(self.tensors, first, None), strict=True
         ):
             after = end + spec.nbytes
-            if place != (number, end) or after - begin > AHEAD:
+            if place != (number, end) or after - begin > _AHEAD:
                 break
             starts.append(end - begin)
             end = after

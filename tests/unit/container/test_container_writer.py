@@ -130,6 +130,21 @@ def test_too_many_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("layout", ["task", "progressive"])
+@pytest.mark.parametrize("spool", [0, 100, 64 << 20])
+def test_a_file_that_is_only_measured_is_as_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str, spool: int
+) -> None:
+    monkeypatch.setattr(writers, "SPOOL", spool)
+    lengths = []
+    for path in (tmp_path / "out.mc", None):
+        with ContainerWriter(path, layout) as writer:
+            writer.put([part(0, raw(5000), fill(1), raw(77))])
+            writer.put([part(0, raw(130))])
+            lengths.append(writer.finish(b"{}"))
+    assert lengths[0] == lengths[1] == (tmp_path / "out.mc").stat().st_size
+
+
 MODELS = {name: cases.network(seed) for seed, name in enumerate("AB")}
 
 
