@@ -137,7 +137,8 @@ def test_a_file_that_is_only_measured_is_as_long(
 ) -> None:
     monkeypatch.setattr(writers, "SPOOL", spool)
     lengths = []
-    for path in (tmp_path / "out.mc", None):
+    paths: tuple[Path | None, ...] = (tmp_path / "out.mc", None)
+    for path in paths:
         with ContainerWriter(path, layout) as writer:
             writer.put([part(0, raw(5000), fill(1), raw(77))])
             writer.put([part(0, raw(130))])
