@@ -100,7 +100,10 @@ def test_a_skeleton_that_lies(
         out.mkdir()
     with contextlib.suppress(McodecError):
         sink = registry.create_sink(out, format_, specs, raw)
-        for index, spec in enumerate(specs):
-            sink.write(index, 0, memoryview(bytes(spec.nbytes)))
-        sink.close()
+        try:
+            for index, spec in enumerate(specs):
+                sink.write(index, 0, memoryview(bytes(spec.nbytes)))
+            sink.close()
+        finally:
+            sink.discard()
     assert {path.name for path in folder.iterdir()} <= {"model"}

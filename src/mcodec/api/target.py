@@ -140,9 +140,12 @@ def create(
     with place(plan.out) as temporary:
         notes = list(plan.notes)
         sink = _create_sink(temporary, plan, specs, metadata, same_as, notes)
-        notes += sink.notes
-        yield Target(temporary, sink, notes)
-        sink.close()
+        try:
+            notes += sink.notes
+            yield Target(temporary, sink, notes)
+            sink.close()
+        finally:
+            sink.discard()
 
 
 def _create_sink(

@@ -77,8 +77,8 @@ class TensorSource(Protocol):
 class TensorSink(Protocol):
     """A model file, or a folder of files, that is being written.
 
-    Bytes come in any order, from any thread. A sink that is dropped without `close` leaves no
-    temporary file behind.
+    Bytes come in any order, from any thread. Whoever creates a sink ends it with `close` or
+    `discard`.
 
     Attributes
     ----------
@@ -98,6 +98,13 @@ class TensorSink(Protocol):
 
     def close(self) -> None:
         """Finish the file and sync it."""
+        ...
+
+    def discard(self) -> None:
+        """Release what is held, temporary files too, and leave the file as it is.
+
+        It never raises, and does nothing after `close`.
+        """
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from mcodec.errors import UsageError
@@ -60,10 +61,14 @@ def create_keras_shards(
     with io_errors(index), open(index, "xb") as file:
         file.write(plan.index)
     sinks: list[TensorSink] = []
-    for shard, numbers in zip(plan.shards, places, strict=True):
-        target = os.path.join(path, shard.name)
-        own = [specs[number] for number in numbers]
-        sinks.append(create_hdf5(target, own, bytes(shard.weights), {} if sinks else metadata))
+    with ExitStack() as made:
+        for shard, numbers in zip(plan.shards, places, strict=True):
+            target = os.path.join(path, shard.name)
+            own = [specs[number] for number in numbers]
+            kept = {} if sinks else metadata
+            sinks.append(create_hdf5(target, own, bytes(shard.weights), kept))
+            made.callback(sinks[-1].discard)
+        made.pop_all()
     return KerasShardsSink(sinks, places)
 
 
@@ -112,3 +117,8 @@ class KerasShardsSink:
         """Finish all files and sync them."""
         for sink in self._sinks:
             sink.close()
+
+    def discard(self) -> None:
+        """Release all files; nothing if they are closed."""
+        for sink in self._sinks:
+            sink.discard()

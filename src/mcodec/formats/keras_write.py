@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import zipfile
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from mcodec.errors import UsageError
@@ -121,6 +122,13 @@ class KerasSink:
                 for member in self._members:
                     self._put(archive, member)
         finally:
+            self._data.close()
+
+    def discard(self) -> None:
+        """Remove the file beside the archive; nothing if it is closed."""
+        self._closed = True
+        self._weights.discard()
+        with suppress(OSError):
             self._data.close()
 
     def _put(self, archive: zipfile.ZipFile, member: Member) -> None:

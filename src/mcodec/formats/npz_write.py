@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import zipfile
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -142,9 +143,14 @@ class NpzSink:
             # Beside the archive: the system's folder for such files may be small.
             folder = os.path.dirname(os.path.abspath(path))
             self._data = tempfile.NamedTemporaryFile(dir=folder, prefix=".npz.", suffix=".tmp")  # noqa: SIM115
-            self._data.truncate(end)
         offsets = [self._places[spec.name + SUFFIX][1] for spec in specs]
-        self._file = TensorFile(self._data.name, specs, offsets)
+        try:
+            with io_errors(path):
+                self._data.truncate(end)
+            self._file = TensorFile(self._data.name, specs, offsets)
+        except BaseException:
+            self._data.close()
+            raise
 
     def write(self, index: int, offset: int, data: memoryview) -> None:
         """Put `data` at byte `offset` of tensor `index`."""
@@ -161,6 +167,13 @@ class NpzSink:
                 for member in self._members:
                     self._put(archive, member)
         finally:
+            self._data.close()
+
+    def discard(self) -> None:
+        """Remove the file beside the archive; nothing if it is closed."""
+        self._closed = True
+        self._file.discard()
+        with suppress(OSError):
             self._data.close()
 
     def _put(self, archive: zipfile.ZipFile, member: Member) -> None:

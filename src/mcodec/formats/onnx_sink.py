@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Final
 
 import numpy as np
@@ -141,8 +142,14 @@ class OnnxSink:
         if self._spool is not None:
             self._spool.close()
 
+    def discard(self) -> None:
+        """Remove what waits; nothing if it is closed."""
+        self._open = False
+        with suppress(OSError):
+            self._release()
+
     def __del__(self) -> None:
-        self._release()
+        self.discard()
 
     def _encode(self, index: int, place: Place, spool: int) -> None:
         spec = self._specs[index]

@@ -159,3 +159,8 @@ class _Set:
         for path in self._paths:
             with io_errors(path), open(path, "rb") as file:
                 os.fsync(file.fileno())
+
+    def discard(self) -> None:
+        """Release all files; nothing if they are closed."""
+        self._closed = True
+        self._files.close()

@@ -197,3 +197,8 @@ class TorchSink:
             file.seek(self._records[-1].end)
             file.write(directory(self._records, crcs))
         self._file.close()
+
+    def discard(self) -> None:
+        """Release the file; nothing if it is closed."""
+        self._closed = True
+        self._file.discard()

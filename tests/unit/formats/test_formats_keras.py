@@ -109,9 +109,10 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["a.keras", "b"]
 
 
-def test_a_sink_that_is_dropped_leaves_nothing(tmp_path: Path) -> None:
+def test_a_sink_that_is_discarded_leaves_nothing(tmp_path: Path) -> None:
     source = open_source(archive(tmp_path / "a.keras"))
-    create_sink(tmp_path / "b.keras", "keras", source.tensors, source.skeleton())
+    sink = create_sink(tmp_path / "b.keras", "keras", source.tensors, source.skeleton())
+    sink.discard()
     source.close()
     assert sorted(os.listdir(tmp_path)) in (["a.keras"], ["a.keras", "b.keras"])
 

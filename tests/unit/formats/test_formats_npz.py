@@ -155,8 +155,9 @@ def test_what_npz_cannot_hold(tmp_path: Path) -> None:
             create_sink(tmp_path / "a", "npz", [spec], skeleton)
 
 
-def test_a_sink_that_is_dropped_leaves_nothing(tmp_path: Path) -> None:
-    create_sink(tmp_path / "a.npz", "npz", [TensorSpec("w", "int8", (5,))])
+def test_a_sink_that_is_discarded_leaves_nothing(tmp_path: Path) -> None:
+    sink = create_sink(tmp_path / "a.npz", "npz", [TensorSpec("w", "int8", (5,))])
+    sink.discard()
     assert os.listdir(tmp_path) in ([], ["a.npz"])
 
 

@@ -147,3 +147,23 @@ def test_writes_past_a_tensor_are_refused(tmp_path: Path, name: str) -> None:
     sink.close()
     sink.close()
     assert [array.tolist() for array in arrays(tmp_path / "x").values()] == [[0, 1, 2]]
+
+
+def descriptors() -> int:
+    return len(os.listdir("/dev/fd"))
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="no list of open files")
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("name", FREE)
+def test_a_discarded_sink_holds_nothing(tmp_path: Path, name: str, closed: bool) -> None:
+    create_sink(tmp_path / "a", name, [TensorSpec("w", "int16", (3,))]).close()  # imports are done
+    before = descriptors()
+    sink = create_sink(tmp_path / "x", name, [TensorSpec("w", "int16", (3,))])
+    sink.write(0, 0, memoryview(b"123456"))
+    if closed:
+        sink.close()
+    sink.discard()
+    sink.discard()
+    assert descriptors() == before
+    assert sorted(os.listdir(tmp_path)) in (["a"], ["a", "x"])
