@@ -1,12 +1,12 @@
 """Memory that streams are made in.
 
-Fresh pages cost as much as what is written to them, and huge ones, which NumPy asks for from 4 MiB
-on, a third of small ones. So streams of several blocks lie in one piece, and a piece is used again
-when nothing of it is in use any more.
+Fresh pages cost as much as what is written to them, and huge ones a third of small ones. So streams
+of several blocks lie in one piece, and a piece is used again when nothing of it is in use any more.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +21,7 @@ PIECE: Final = 4 << 20
 MOST: Final = 1 << 20  # what is larger has memory of its own
 _KEPT: Final = 2  # pieces that a thread keeps for another time
 _ALIGNMENT: Final = 64
+_HUGE: Final = 2 << 20  # bytes of a huge page, on most machines
 
 
 class _Pieces(threading.local):
@@ -28,7 +29,8 @@ class _Pieces(threading.local):
 
     def __init__(self) -> None:
         self.all: list[NDArray[Any]] = []
-        self.at = PIECE  # of the last one, from where on it is free
+        self.at = 0  # of the last one, from where on it is free
+        self.left = 0  # bytes from there on
 
 
 _own: Final = _Pieces()
@@ -40,17 +42,36 @@ def take(size: int) -> NDArray[np.uint8]:
 
     if size > MOST or allowance.is_low():
         return np.empty(size, np.uint8)
-    if _own.at + size > PIECE:
+    if _own.left < size:
         _next()
     start = _own.at
-    _own.at = start + -(-size // _ALIGNMENT) * _ALIGNMENT
+    step = -(-size // _ALIGNMENT) * _ALIGNMENT
+    _own.at += step
+    _own.left -= step
     return _own.all[-1][start : start + size]
+
+
+def _piece() -> NDArray[np.uint8]:
+    """Return new memory with room for `PIECE` bytes behind the first border of huge pages.
+
+    It is the system's own: what an allocator has for a thread it grows a few pages at a time, and
+    then none of them is huge.
+    """
+    import mmap
+
+    import numpy as np
+
+    try:
+        area = mmap.mmap(-1, PIECE + _HUGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise MemoryError(f"no memory for {PIECE} bytes: {error.strerror}") from None
+    with contextlib.suppress(AttributeError, OSError):  # not every system has them
+        area.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(area, np.uint8)
 
 
 def _next() -> None:
     """Go on in a piece that nobody uses, or in a new one."""
-    import numpy as np
-
     pieces, lone = _own.all, [object()]
     unused = sys.getrefcount(lone[0])  # as this interpreter counts what only a list has
     for index in range(len(pieces)):
@@ -60,6 +81,7 @@ def _next() -> None:
             pieces.append(pieces.pop(index))
             break
     else:
-        pieces.append(np.empty(PIECE, np.uint8))
+        pieces.append(_piece())
         del pieces[:-_KEPT]
-    _own.at = -pieces[-1].ctypes.data % _ALIGNMENT
+    _own.at = -pieces[-1].ctypes.data % _HUGE
+    _own.left = PIECE
