@@ -11,15 +11,22 @@
 
 extern "C" {
 // Of zstd's huf.h, which its single file does not export.
-size_t HUF_compress4X_repeat(void* out, size_t room, const void* data, size_t size,
-                             unsigned most_symbol, unsigned table_log, void* work, size_t work_size,
-                             size_t* table, int* repeat, int flags);
+unsigned HUF_optimalTableLog(unsigned most_bits, size_t size, unsigned most_symbol, void* work,
+                             size_t work_size, size_t* table, const unsigned* counts, int flags);
+size_t HUF_buildCTable_wksp(size_t* table, const unsigned* counts, unsigned most_symbol,
+                            unsigned most_bits, void* work, size_t work_size);
+size_t HUF_writeCTable_wksp(void* out, size_t room, const size_t* table, unsigned most_symbol,
+                            unsigned bits, void* work, size_t work_size);
+size_t HUF_compress4X_usingCTable(void* out, size_t room, const void* data, size_t size,
+                                  const size_t* table, int flags);
+unsigned HUF_isError(size_t code);
 }
 
 namespace mcodec {
 
 constexpr size_t kHuffmanBlock = size_t{128} << 10;  // the most that a block of a frame holds
 constexpr size_t kHuffmanLeast = 6 + 64;  // smaller streams have other headers; they stay raw
+constexpr unsigned kMostBits = 11;        // of a code, in zstd's frames
 constexpr int kUseBmi2 = 1;               // where the machine has it: the codes are the same
 
 constexpr size_t kSplitPart = size_t{16} << 10;
@@ -36,23 +43,42 @@ inline bool has_bmi2() {
 #endif
 }
 
-// Writes one block: its codes, or its bytes where codes save less than a 64th, as zstd has it.
-inline uint8_t* huffman_block(uint8_t* out, const uint8_t* data, size_t size, bool last) {
-    alignas(8) uint8_t work[(8 << 10) + 512];
+// Writes the table and the codes of bytes that occur so often, no more than `size` bytes, as
+// HUF_compress4X_repeat does, which would count them again. Returns 0 where they are not smaller.
+inline size_t huffman_codes(uint8_t* out, const uint8_t* data, size_t size, const Counts& counts) {
+    alignas(8) uint8_t work[8 << 10];
     size_t table[257];
-    int repeat = 0;
-    constexpr size_t kHead = 3, kLiterals = 5;
     static const int flags = has_bmi2() ? kUseBmi2 : 0;
-    const size_t made = HUF_compress4X_repeat(out + kHead + kLiterals, size, data, size, 255, 11,
-                                              work, sizeof work, table, &repeat, flags);
-    uint32_t kind = 0;  // a raw block: codes are not smaller (0), or there are none (an error)
+    unsigned most_symbol = 255;
+    while (counts[most_symbol] == 0) --most_symbol;
+    if (*std::max_element(counts.begin(), counts.end()) <= (size >> 7) + 4) return 0;  // noise
+    const unsigned wanted = HUF_optimalTableLog(kMostBits, size, most_symbol, work, sizeof work,
+                                                table, counts.data(), flags);
+    const size_t bits =
+        HUF_buildCTable_wksp(table, counts.data(), most_symbol, wanted, work, sizeof work);
+    if (HUF_isError(bits)) return 0;
+    const size_t head = HUF_writeCTable_wksp(out, size, table, most_symbol,
+                                             static_cast<unsigned>(bits), work, sizeof work);
+    if (HUF_isError(head) || head + 12 >= size) return 0;
+    const size_t codes =
+        HUF_compress4X_usingCTable(out + head, size - head, data, size, table, flags);
+    return HUF_isError(codes) || codes == 0 || head + codes + 1 >= size ? 0 : head + codes;
+}
+
+// Writes one block: its codes, or its bytes where codes save less than a 64th, as zstd has it.
+inline uint8_t* huffman_block(uint8_t* out, const uint8_t* data, size_t size, const Counts& counts,
+                              bool last) {
+    constexpr size_t kHead = 3, kLiterals = 5;
+    const bool repeated = counts[data[0]] == size;
+    const size_t made = repeated ? 0 : huffman_codes(out + kHead + kLiterals, data, size, counts);
+    uint32_t kind = 0;  // a raw block
     size_t length = size;
     uint32_t field = static_cast<uint32_t>(size);
-    if (made == 1) {  // one byte repeated
+    if (repeated) {
         out[kHead] = data[0];
         kind = 1;
         length = 1;
-    } else if (made > 1 && made < size && made + kLiterals + 1 + size / 64 < size) {
+    } else if (made > 0 && made + kLiterals + 1 + size / 64 < size) {
         // Literals in four streams with sizes of 18 bits; then no sequences.
         const uint64_t literals = 2 | 3 << 2 | uint64_t{size} << 4 | uint64_t{made} << 22;
         std::memcpy(out + kHead, &literals, kLiterals);
@@ -107,7 +133,7 @@ inline size_t huffman_frame(uint8_t* out, const uint8_t* data, size_t size, Coun
         if (total != nullptr) {
             for (size_t s = 0; s < 256; ++s) (*total)[s] += counts[s];
         }
-        at = huffman_block(at, data + done, part, done + part == size);
+        at = huffman_block(at, data + done, part, counts, done + part == size);
         done += part;
     }
     return static_cast<size_t>(at - out);
