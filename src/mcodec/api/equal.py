@@ -45,12 +45,10 @@ def find_equal(
         for place, codec in codecs.items()
         if (tensor := values.spec(place)).size
     )
-    for digest in (_probe, hash_values):
+    for look in (_probed, _hashed):
         # Model after model: thousands of them are not open at once.
-        places = sorted(place for group in same for place in group)
-        found = map_ordered(executor, partial(digest, values), places, small=values.is_small)
-        digests = dict(zip(places, found, strict=True))
-        same = [part for group in same for part in _grouped((p, digests[p]) for p in group)]
+        found = look(values, sorted(place for group in same for place in group), executor)
+        same = [part for group in same for part in _grouped((p, found[p]) for p in group)]
     equal = {place: group[0] for group in same for place in group[1:]}
     return _without_trifles(values, equal)
 
@@ -61,6 +59,24 @@ def _grouped(items: Any) -> list[list[Place]]:
     for place, key in items:
         groups.setdefault(key, []).append(place)
     return [group for group in groups.values() if len(group) > 1]
+
+
+def _probed(
+    values: Values, places: Sequence[Place], executor: Executor | None
+) -> dict[Place, bytes]:
+    """Return what tensors begin with; where files are here, before a worker could be asked."""
+    here = {task: values.are_here(task) for task, _ in places}
+    far = [place for place in places if not here[place[0]]]
+    found = {place: _probe(values, place) for place in places if here[place[0]]}
+    found.update(zip(far, map_ordered(executor, partial(_probe, values), far), strict=True))
+    return found
+
+
+def _hashed(
+    values: Values, places: Sequence[Place], executor: Executor | None
+) -> dict[Place, bytes]:
+    found = map_ordered(executor, partial(hash_values, values), places, small=values.is_small)
+    return dict(zip(places, found, strict=True))
 
 
 def _probe(values: Values, place: Place) -> bytes:

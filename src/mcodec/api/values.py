@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mcodec import allowance
 from mcodec.api.smalls import SMALL, Smalls
 from mcodec.codec import coder
+from mcodec.storage import is_url
 from mcodec.types import RunSpec, numpy_dtype
 
 if TYPE_CHECKING:
@@ -63,6 +64,12 @@ class Values:
     def is_small(self, place: Place) -> bool:
         """Whether a tensor is read whole, with its neighbours, and kept."""
         return self.spec(place).nbytes <= SMALL
+
+    def are_here(self, task: int) -> bool:
+        """Whether a model is in memory, or in files that this machine names by a path."""
+        model = self.models[task]
+        files = getattr(model, "paths", [getattr(model, "path", "")])
+        return not any(map(is_url, files))
 
     def weight(self, place: Place) -> float:
         """Return what a tensor's bytes count times: 1 where all its values are here."""
