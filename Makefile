@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 PIP := PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip --disable-pip-version-check -q
 CPP := $(wildcard src/mcodec/codec/kernels/*.[ch]pp src/mcodec/stored/*.[ch]pp)
 DRIVER := $(wildcard tests/kernels/emulated/*.[ch]pp tests/kernels/emulated/include/*.h)
-BUILD := CMakeLists.txt pyproject.toml constraints.txt $(CPP) $(wildcard third_party/*/*.[ch])
+BUILD := CMakeLists.txt pyproject.toml constraints.txt $(CPP) $(wildcard src/mcodec/stored/*.S) \
+	$(wildcard third_party/*/*.[ch] third_party/*/*/*.[Sh])
 NEED := printf 'make: %s\n' >&2
 
 .PHONY: demo test test-all check fmt bench vectors venv venv-all venv-tf clean tools
