@@ -23,10 +23,10 @@ constexpr size_t kSampled = kPieces * kPiece;
 // own entropy is 0.09 bits below that of what it is drawn from: 7.91 for noise, 7.83 is told.
 inline bool is_noise(const uint8_t* data, size_t size) {
     if (size < 4 * kSampled) return false;
-    Counts counts{};
+    Counter counter;
     const size_t step = (size - kPiece) / (kPieces - 1);
-    for (size_t i = 0; i < kPieces; ++i) count(data + i * step, kPiece, counts);
-    return bits_of(counts, kSampled) * 100 > uint64_t{783} * kSampled * 65536;
+    for (size_t i = 0; i < kPieces; ++i) counter.add(data + i * step, kPiece);
+    return bits_of(counter.counts(), kSampled) * 100 > uint64_t{783} * kSampled * 65536;
 }
 
 inline bool is_fill(const uint8_t* data, size_t size) {

@@ -39,16 +39,33 @@ inline uint64_t n_log_n_fast(uint64_t n) {
 
 using Counts = std::array<uint32_t, 256>;
 
-inline void count(const uint8_t* data, size_t size, Counts& counts) {
-    uint32_t lanes[4][256] = {};  // bytes that repeat would wait for each other in one
-    size_t i = 0;
-    for (; i + 4 <= size; i += 4) {
-        for (size_t k = 0; k < 4; ++k) ++lanes[k][data[i + k]];
+// Counts in four places each: bytes that repeat would wait for each other in one.
+class Counter {
+  public:
+    void add(const uint8_t* data, size_t size) {
+        size_t i = 0;
+        for (; i + 4 <= size; i += 4) {
+            for (size_t k = 0; k < 4; ++k) ++lanes_[k][data[i + k]];
+        }
+        for (; i < size; ++i) ++lanes_[0][data[i]];
     }
-    for (; i < size; ++i) ++lanes[0][data[i]];
-    for (size_t s = 0; s < 256; ++s) {
-        counts[s] += lanes[0][s] + lanes[1][s] + lanes[2][s] + lanes[3][s];
+
+    Counts counts() const {
+        Counts sums;
+        for (size_t s = 0; s < 256; ++s) {
+            sums[s] = lanes_[0][s] + lanes_[1][s] + lanes_[2][s] + lanes_[3][s];
+        }
+        return sums;
     }
+
+  private:
+    uint32_t lanes_[4][256] = {};
+};
+
+inline Counts count(const uint8_t* data, size_t size) {
+    Counter counter;
+    counter.add(data, size);
+    return counter.counts();
 }
 
 // The entropy of all `size` bytes that were counted, in 1/65536 bits.

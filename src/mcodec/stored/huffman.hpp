@@ -99,13 +99,12 @@ inline uint8_t* huffman_block(uint8_t* out, const uint8_t* data, size_t size, co
 inline size_t block_length(const uint8_t* data, size_t size, Counts& counts) {
     const size_t most = std::min(size, kHuffmanBlock);
     size_t length = std::min(most, kSplitPart);
-    counts = {};
-    count(data, length, counts);
+    counts = count(data, length);
     uint64_t bits = bits_of(counts, length);
     while (length < most) {
         const size_t part = std::min(most - length, kSplitPart);
-        Counts own{}, joined{};
-        count(data + length, part, own);
+        const Counts own = count(data + length, part);
+        Counts joined;
         for (size_t s = 0; s < 256; ++s) joined[s] = counts[s] + own[s];
         const uint64_t together = bits_of(joined, length + part);
         if (bits + bits_of(own, part) + kSplitCost < together) break;
