@@ -213,3 +213,11 @@ def test_the_reference_needs_no_compiled_code(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) == sum(array.nbytes for array in cases.network().values())
+
+
+@given(st.lists(st.binary(max_size=3000), max_size=6))
+def test_digests_of_parts(parts: list[bytes]) -> None:
+    expected = xxhash.xxh3_64_intdigest(b"".join(parts))
+    assert stored.digest(parts) == expected
+    assert stored.digest([memoryview(part) for part in parts]) == expected
+    assert reference.digest(parts) == expected

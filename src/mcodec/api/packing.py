@@ -152,7 +152,11 @@ class Packing(Codings):
             )
             return
         for found in map_ordered(
-            self._executor, self._encode_blocks, self._work(encoders), cost=_cost
+            self._executor,
+            self._encode_blocks,
+            self._work(encoders),
+            cost=_cost,
+            small=_are_heads,
         ):
             for block, _ in found:
                 encoders[block.part.run].take(block)
@@ -255,6 +259,10 @@ def _shares(encoders: Sequence[RunEncoder], writer: ContainerWriter) -> Shares:
     """Return the bytes of each member of each run."""
     stored = {encoder.number: writer.stored(encoder.number) for encoder in encoders}
     return Shares([encoder.plan.spec for encoder in encoders], stored)
+
+
+def _are_heads(blocks: list[tuple[RunEncoder, int]]) -> bool:
+    return all(block < 0 for _, block in blocks)
 
 
 def _cost(blocks: list[tuple[RunEncoder, int]]) -> int:

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Final
 import msgspec
 import xxhash
 
+from mcodec import stored
 from mcodec.container.layout import Chunk
 from mcodec.errors import FormatError, InputOutputError, McodecError
 from mcodec.limits import MAX_CHUNK_RAW, MAX_FRONT
@@ -98,9 +99,7 @@ Shape = list[tuple[int, int, int]]  # of each group: its runs, its blocks (head 
 
 def record(chunk: Chunk, file: IO[bytes]) -> ChunkRecord:
     """Write a chunk to a part, and return what the index says of it."""
-    digest = xxhash.xxh3_64()
     for piece in chunk.pieces:
-        digest.update(piece)
         file.write(piece)
     return ChunkRecord(
         chunk.first,
@@ -110,7 +109,7 @@ def record(chunk: Chunk, file: IO[bytes]) -> ChunkRecord:
         chunk.fill,
         chunk.raw,
         chunk.stored,
-        digest.digest(),
+        stored.digest(chunk.pieces).to_bytes(8, "big"),
     )
 
 

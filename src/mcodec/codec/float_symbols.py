@@ -73,7 +73,7 @@ def code_top(
 
     mode, symbols = 0, None
     if len(planes) == BITS and not planes_only:
-        mode, symbols = _join(dtype, exponent, planes)
+        mode, symbols = _join(exponent, planes)
     if search or coder.matches(exponent):
         return _best(exponent, planes, mode, symbols)
     frame, apart = None, 0
@@ -109,17 +109,13 @@ def _best(
     return 0, [fields, *coded]
 
 
-def _join(dtype: str, exponent: Bytes, planes: Sequence[Bytes]) -> tuple[int, Bytes | None]:
+def _join(exponent: Bytes, planes: Sequence[Bytes]) -> tuple[int, Bytes | None]:
     """Return the mode and symbols of a block, or None if no window holds its exponents."""
-    from mcodec.codec import kernels
-
-    above = int(exponent.max(initial=0)) - _LAST
-    mode = 1 + max(0, -(-above // _STEP))
-    mantissa, symbols = take(exponent.size), take(exponent.size)
-    kernels.planes_to_bytes(planes, mantissa)
+    symbols = take(exponent.size)
+    high, low = planes
     # The first exponent of a window would need the symbol 0, which is zero's own.
-    whole = stored.join(exponent, mantissa, first_exponent(mode), BITS, symbols)
-    return (mode, symbols) if whole else (0, None)
+    first = stored.join(exponent, high, low, _LAST, _STEP, symbols)
+    return (0, None) if first < 0 else (1 + first // _STEP, symbols)
 
 
 def recode_top(

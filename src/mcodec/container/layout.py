@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import xxhash
-
+from mcodec import stored
 from mcodec.container.rows import STAGGER, staggers
 from mcodec.limits import MAX_CHUNK_RAW
 from mcodec.types import FILL, RAW, ZSTD, CodedStream, StreamSpec
@@ -50,10 +49,7 @@ def digest_of(chunk: Chunk) -> int:
     """Return the XXH3-64 of what a chunk stores."""
     if chunk.digest is not None:
         return chunk.digest
-    digest = xxhash.xxh3_64()
-    for piece in chunk.pieces:
-        digest.update(piece)
-    return digest.intdigest()
+    return stored.digest(chunk.pieces)
 
 
 def sealed(specs: Sequence[StreamSpec], coded: Sequence[CodedStream], layout: str) -> list[Chunk]:

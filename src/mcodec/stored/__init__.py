@@ -102,21 +102,33 @@ def code_symbols(symbols: Any, cost: int, bits: int) -> tuple[bytes | None, int]
     return found
 
 
-def join(exponents: Any, mantissas: Any, first: int, bits: int, symbols: Any) -> bool:
-    """Make symbols of a window (spec/codecs/float.md), and tell whether all numbers have one.
+def join(exponents: Any, high: Any, low: Any, last: int, step: int, symbols: Any) -> int:
+    """Make symbols of the first window that has the largest exponent (spec/codecs/float.md).
 
     Parameters
     ----------
-    exponents, mantissas
+    exponents
         Bytes, one an element.
-    first
-        The window's first exponent.
-    bits
-        Mantissa bits in a symbol.
+    high, low
+        The first two mantissa planes.
+    last
+        Of a window's exponents, counted from its first.
+    step
+        From one window to the next.
     symbols
         Where they go.
+
+    Returns
+    -------
+    int
+        The window's first exponent; -1 if there are numbers that have no symbol in it.
     """
-    return bool(_impl.join(exponents, mantissas, first, bits, symbols))
+    return int(_impl.join(exponents, high, low, last, step, symbols))
+
+
+def digest(parts: Sequence[Buffer]) -> int:
+    """Return the XXH3-64 of parts that follow one another."""
+    return int(_impl.digest(parts))
 
 
 def join_bytes(parts: Iterable[Buffer]) -> bytes:

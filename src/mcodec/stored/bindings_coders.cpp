@@ -1,5 +1,6 @@
 // The part of `_stored` that codes streams, without the GIL.
 #include "coders.hpp"
+#include "hash.hpp"
 #include "held.hpp"
 
 #include <cstring>
@@ -99,17 +100,30 @@ bool find_repeats(nb::handle data, uint32_t mask) {
 }
 
 // See `mcodec.stored.join`.
-bool join_symbols(nb::handle exponents, nb::handle mantissas, int first, int bits,
-                  nb::handle symbols) {
-    const Held high(exponents, 0);
-    const Held low(mantissas, 0);
+int join_symbols(nb::handle exponents, nb::handle first, nb::handle second, int last, int step,
+                 nb::handle symbols) {
+    const Held top(exponents, 0);
+    const Held high(first, 0);
+    const Held low(second, 0);
     const Held out(symbols, PyBUF_WRITABLE);
-    if (low.size() != high.size() || out.size() != high.size()) {
-        throw nb::value_error("symbols, exponents and mantissas are not as many");
+    const size_t size = top.size(), bytes = (size + 7) / 8;
+    if (out.size() != size || high.size() != bytes || low.size() != bytes || step < 1) {
+        throw nb::value_error("symbols, exponents and planes are not as many");
     }
     nb::gil_scoped_release released;
-    return join(high.data(), low.data(), high.size(), static_cast<uint8_t>(first), bits,
-                out.data());
+    return join_planes(top.data(), high.data(), low.data(), size, last, step, out.data());
+}
+
+// See `mcodec.stored.digest`.
+uint64_t digest(nb::handle parts) {
+    std::deque<Held> held;
+    for (nb::handle part : nb::iter(parts)) held.emplace_back(part, 0);
+    nb::gil_scoped_release released;
+    if (held.size() == 1) return XXH3_64bits(held[0].data(), held[0].size());
+    XXH3_state_t state;
+    XXH3_64bits_reset(&state);
+    for (const Held& part : held) XXH3_64bits_update(&state, part.data(), part.size());
+    return XXH3_64bits_digest(&state);
 }
 
 }  // namespace
@@ -119,6 +133,7 @@ void bind_coders(nb::module_& m) {
     m.def("code_symbols", &code_symbols);
     m.def("repeats", &find_repeats);
     m.def("join", &join_symbols);
+    m.def("digest", &digest);
     m.def("join_bytes", &join_bytes);
 }
 

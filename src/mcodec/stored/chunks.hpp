@@ -2,9 +2,7 @@
 #pragma once
 
 #include "blocks.hpp"
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include "hash.hpp"
 
 #include <cerrno>
 #include <cstring>

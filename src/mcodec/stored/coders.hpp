@@ -138,19 +138,68 @@ inline size_t apart(const Counts& counts, size_t size, int bits) {
     return static_cast<size_t>(total / (8 * 65536));
 }
 
-// Joins exponents and mantissa bits as symbols of a window that begins at exponent `first`: above 0
-// its first exponent would need the symbol 0, which is that of the number zero. Returns whether
-// there is none of that exponent, and none below it but zero.
+MCODEC_CLONES static uint8_t greatest(const uint8_t* data, size_t size) {
+    uint8_t found = 0;
+    for (size_t i = 0; i < size; ++i) found = std::max(found, data[i]);
+    return found;
+}
+
+// Joins exponents and two mantissa bits as symbols of a window that begins at exponent `first`:
+// above 0 its first exponent would need the symbol 0, which is that of the number zero. Returns
+// whether there is none of that exponent, and none below it but zero.
 MCODEC_CLONES static bool join(const uint8_t* exponents, const uint8_t* mantissas, size_t size,
-                               uint8_t first, int bits, uint8_t* symbols) {
+                               uint8_t first, uint8_t* symbols) {
     uint8_t lost = 0;
+    const uint8_t least = first == 0 ? 0 : first + 1;
     for (size_t i = 0; i < size; ++i) {
         const uint8_t high = exponents[i], low = mantissas[i];
-        const uint8_t kept = first == 0 || high > first ? 0xFF : 0;
+        const uint8_t kept = high >= least ? 0xFF : 0;
         lost |= static_cast<uint8_t>((high | low) & ~kept);
-        symbols[i] = static_cast<uint8_t>((high - first) << bits | low) & kept;
+        // Vectors of bytes are added, not shifted.
+        const auto above = static_cast<uint8_t>(high - first);
+        const auto twice = static_cast<uint8_t>(above + above);
+        symbols[i] = static_cast<uint8_t>(twice + twice + low) & kept;
     }
     return lost == 0;
+}
+
+// By a byte, its bits as bytes of 0 or 1, the lowest first.
+using Spread = std::array<uint64_t, 256>;
+
+inline const Spread& spread_bits() {
+    static const Spread table = [] {
+        Spread made{};
+        for (size_t byte = 0; byte < 256; ++byte) {
+            uint8_t bits[8];
+            for (size_t k = 0; k < 8; ++k) bits[k] = byte >> k & 1;
+            std::memcpy(&made[byte], bits, 8);
+        }
+        return made;
+    }();
+    return table;
+}
+
+// Joins exponents and two planes as symbols of the first window, of those that begin at multiples
+// of `step` and go `last` exponents further, in which the largest exponent lies. Returns that
+// window's first exponent, or -1 if another number has no symbol in it.
+inline int join_planes(const uint8_t* exponents, const uint8_t* high, const uint8_t* low,
+                       size_t size, int last, int step, uint8_t* symbols) {
+    const Spread& spread = spread_bits();
+    constexpr size_t kPart = 4096;  // elements, whose mantissas stay in the nearest cache
+    const int above = greatest(exponents, size) - last;
+    const int first = above > 0 ? (above + step - 1) / step * step : 0;
+    for (size_t start = 0; start < size; start += kPart) {
+        const size_t part = std::min(size - start, kPart);
+        uint64_t mantissas[kPart / 8];
+        for (size_t i = 0, at = start / 8; i < (part + 7) / 8; ++i, ++at) {
+            mantissas[i] = spread[high[at]] << 1 | spread[low[at]];
+        }
+        if (!join(exponents + start, reinterpret_cast<const uint8_t*>(mantissas), part,
+                  static_cast<uint8_t>(first), symbols + start)) {
+            return -1;
+        }
+    }
+    return first;
 }
 
 }  // namespace mcodec

@@ -55,16 +55,30 @@ def code_symbols(symbols: Any, cost: int, bits: int) -> tuple[bytes | None, int]
     return None, 0
 
 
-def join(exponents: Any, mantissas: Any, first: int, bits: int, symbols: Any) -> bool:
+def join(exponents: Any, high: Any, low: Any, last: int, step: int, symbols: Any) -> int:
     """See `mcodec.stored.join`."""
     import numpy as np
 
-    symbols[:] = (exponents - np.uint8(first)) << np.uint8(bits) | mantissas
+    above = int(exponents.max(initial=0)) - last
+    first = max(0, -(-above // step)) * step
+    one, two = (np.unpackbits(x, count=exponents.size, bitorder="little") for x in (high, low))
+    mantissas = one << np.uint8(1) | two
+    symbols[:] = (exponents - np.uint8(first)) << np.uint8(2) | mantissas
     if not first:
-        return True
+        return 0
     below = exponents <= first
     symbols[below] = 0
-    return not (exponents[below].any() or mantissas[below].any())
+    return -1 if exponents[below].any() or mantissas[below].any() else first
+
+
+def digest(parts: Sequence[Buffer]) -> int:
+    """See `mcodec.stored.digest`."""
+    import xxhash
+
+    found = xxhash.xxh3_64()
+    for part in parts:
+        found.update(part)
+    return found.intdigest()
 
 
 def repeats(data: Any, mask: int) -> bool:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mcodec import frames, stored
 from mcodec.codec import coder
 from mcodec.codec.float import FloatCodec
+from mcodec.stored import reference
 from mcodec.types import FILL, RAW, ZSTD, RunSpec
 
 pytestmark = pytest.mark.skipif(
@@ -104,22 +105,29 @@ def test_what_symbols_take_apart(seed: int, bits: int) -> None:
 @given(
     first=st.sampled_from([0, 14, 70, 126]),
     seed=st.integers(0, 50),
+    size=st.sampled_from([100, 101, 4096, 5003, 9000]),
     zeros=st.booleans(),
     low=st.booleans(),
 )
-def test_symbols_of_a_window(first: int, seed: int, zeros: bool, low: bool) -> None:
+def test_symbols_of_a_window(first: int, seed: int, size: int, zeros: bool, low: bool) -> None:
     random = np.random.default_rng(seed)
-    exponents = random.integers(first + 1, first + 60, 5000).astype(np.uint8)
-    mantissas = random.integers(0, 4, 5000).astype(np.uint8)
+    exponents = random.integers(first + 1, first + 60, size).astype(np.uint8)
+    exponents[50] = first + 60  # no earlier window has it
+    mantissas = random.integers(0, 4, size).astype(np.uint8)
     if zeros:
-        exponents[:100], mantissas[:100] = 0, 0
+        exponents[:50], mantissas[:50] = 0, 0
     if low:
-        exponents[7] = max(0, first - 1)
-        mantissas[7] = 1
-    symbols = np.empty(5000, np.uint8)
-    fits = stored.join(exponents, mantissas, first, 2, symbols)
-    assert fits == (not (low and first))
-    if fits:
+        exponents[-1] = max(0, first - 1)
+        mantissas[-1] = 1
+    symbols = np.empty(size, np.uint8)
+    planes = [np.packbits(mantissas >> bit & 1, bitorder="little") for bit in (1, 0)]
+    for one in (stored, reference):
+        symbols[:] = 0
+        found = one.join(exponents, *planes, 63, 14, symbols)
+        if low and first:
+            assert found == -1
+            continue
+        assert found == first
         whole = (exponents.astype(int) - first) * 4 + mantissas
         if first:
             whole[exponents == 0] = 0
