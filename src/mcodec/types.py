@@ -10,7 +10,7 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from mcodec.errors import FormatError
 
@@ -203,6 +203,8 @@ class RunSpec:
     sizes: tuple[int, ...]
     elements: int
     block: int
+    laid: Any = field(default=None, repr=False, compare=False)
+    """What has shapes, starts and sizes until they are asked for."""
 
     @classmethod
     def of(cls, dtype: str, shapes: Sequence[Sequence[int]]) -> RunSpec:
@@ -215,6 +217,31 @@ class RunSpec:
         end = starts[-1] + sizes[-1] if sizes else 0
         frozen = tuple(map(tuple, shapes))
         return cls(dtype, frozen, tuple(starts), sizes, end, block_elements(itemsize(dtype)))
+
+    @classmethod
+    def lazily(cls, dtype: str, laid: Any) -> RunSpec:
+        """Return what `of` does, of `stored.Shapes` that are made when they are asked for."""
+        spec = object.__new__(cls)
+        block = block_elements(itemsize(dtype))
+        values = {"dtype": dtype, "elements": laid.elements, "block": block, "laid": laid}
+        for name, value in values.items():
+            object.__setattr__(spec, name, value)
+        return spec
+
+    if not TYPE_CHECKING:  # as a type it has no other attributes than those above
+
+        def __getattr__(self, name: str) -> object:
+            """Make what `lazily` left out."""
+            laid = self.laid if name in ("shapes", "starts", "sizes") else None
+            if laid is None:
+                raise AttributeError(name)
+            object.__setattr__(self, name, getattr(laid, name)())
+            return getattr(self, name)
+
+        def __reduce__(self) -> tuple[object, ...]:
+            """Pickle it with all that was left out."""
+            values = (self.shapes, self.starts, self.sizes, self.elements, self.block)
+            return RunSpec, (self.dtype, *values)
 
     @property
     def blocks(self) -> int:

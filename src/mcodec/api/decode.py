@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from mcodec.codec.base import Write
     from mcodec.codec.streams import Stream
+    from mcodec.container.manifest import Task
     from mcodec.container.reader import ContainerReader
 
 T = TypeVar("T")
@@ -263,7 +264,7 @@ def _zero_if_missing(stream: Any) -> Any:
     return Fill(0, 0) if stream is None else stream
 
 
-def check_view(reader: ContainerReader, runs: set[int], view: View, task: str) -> None:
+def check_view(reader: ContainerReader, task: Task, view: View) -> None:
     """Refuse a view that no run of a task can give."""
     if view.planes is not None and (type(view.planes) is not int or view.planes < 0):
         raise UsageError(f"planes must be an integer of 0 or more, not {view.planes!r}")
@@ -272,8 +273,9 @@ def check_view(reader: ContainerReader, runs: set[int], view: View, task: str) -
             raise UsageError("dither takes all planes: leave out planes and midpoint")
         if reader.levels is not None:
             raise UsageError("dither takes all planes, and the file is cut off")
+        runs = {tensor.run for tensor in task.tensors}
         if not any(run in runs for run, _ in _dithering(reader)):
-            message = f"task {task!r} has no fused partner behind it to dither with"
+            message = f"task {task.name!r} has no fused partner behind it to dither with"
             raise UsageError(message)
 
 

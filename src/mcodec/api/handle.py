@@ -187,7 +187,7 @@ class File:
         """
         entry = self.entry(name)
         view = View(planes, midpoint, dither)
-        check_view(self.reader, {tensor.run for tensor in entry.tensors}, view, entry.name)
+        check_view(self.reader, entry, view)
         return Task(self, entry, view)
 
     @property

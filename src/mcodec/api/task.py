@@ -12,6 +12,7 @@ from mcodec.api.elements import Elements
 from mcodec.api.load import Target, load
 from mcodec.api.naming import named
 from mcodec.api.slices import TensorSlice
+from mcodec.container.listed import places_of
 from mcodec.errors import UnknownTaskError, UsageError
 from mcodec.types import TensorSpec, numpy_dtype
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from mcodec.api.sparse import CsrMatrix
     from mcodec.codec.base import View
     from mcodec.container.manifest import Task as Entry
-    from mcodec.container.manifest import Tensor
     from mcodec.types import CodecLike
 
 
@@ -42,7 +42,7 @@ class Task(Mapping[str, "NDArray[Any]"]):
         self._reader = file.reader
         self._entry = entry
         self._view = view
-        self._places: dict[str, Tensor] = {tensor.name: tensor for tensor in entry.tensors}
+        self._places = places_of(entry.tensors)
         self._specs: dict[str, TensorSpec] = {}  # of those that were asked for
         self._elements = Elements(file, view)
 
@@ -247,7 +247,7 @@ class Task(Mapping[str, "NDArray[Any]"]):
         if place is None:
             message = f"task {self.name!r} has no tensor {name!r}; `mcodec info` lists them"
             raise UnknownTaskError(message, code="tensor_unknown")
-        return place.run, place.member
+        return place
 
     def codec(self, name: str) -> CodecLike:
         """Return the codec that a tensor is stored under."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from itertools import chain
-from operator import attrgetter, lt
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from mcodec import limits
+from mcodec import limits, stored
 from mcodec.container.bases import DIGEST, check_bases, check_named, touched_bytes
+from mcodec.container.listed import Listed
 from mcodec.container.manifest import refuse
 from mcodec.errors import CodecConfigError
 from mcodec.types import CodecLike, RunSpec, itemsize
@@ -18,9 +17,8 @@ if TYPE_CHECKING:
 
     from mcodec.container.manifest import Manifest, Run, Task
 
+    Sum = tuple[int, tuple[int, ...], bool]  # `stored.sum_of`
     ParseCodec = Callable[[dict[str, Any]], CodecLike]
-
-_MAX_NAME: Final = limits.MAX_NAME_BYTES  # a character takes four bytes at most
 
 
 class Checked:
@@ -39,6 +37,10 @@ class Checked:
         self._check_counts()
         self.codecs = [_known_codec(parse_codec, config) for config in manifest.codecs]
         self.runs = [self._run(index, run) for index, run in enumerate(manifest.runs)]
+        self._items = [itemsize(run.dtype) for run in self.runs]
+        laid = [run.members.found for run in manifest.runs if isinstance(run.members, Listed)]
+        self._laid = laid if len(laid) == len(self.runs) else None
+        self._sums: dict[str, Sum] = {}  # of tasks that are good at a glance
         for index in range(len(self.runs)):
             check_bases(index, manifest.runs, self.runs, self.codec(index))
         names: set[str] = set()
@@ -47,7 +49,8 @@ class Checked:
             if not task.name:
                 raise refuse("manifest_invalid", "a task has an empty name")
             self._check_task(task)
-        check_named(manifest)
+        if any(run.stands_on is not None for run in manifest.runs):
+            check_named(manifest)
         self._check_pairs()
         for task in manifest.tasks:
             self._check_budget(task, budget)
@@ -73,10 +76,12 @@ class Checked:
         if not 0 <= run.codec < len(self.codecs):
             raise refuse("manifest_reference", f"run {index} names codec {run.codec}")
         itemsize(run.dtype)
-        if not _are_plain(run.members):
+        if isinstance(run.members, Listed):
+            spec = RunSpec.lazily(run.dtype, run.members.found)
+        else:
             for shape in run.members:
                 _check_shape(shape, index)
-        spec = RunSpec.of(run.dtype, run.members)
+            spec = RunSpec.of(run.dtype, run.members)
         if spec.elements >= limits.MAX_ELEMENTS:
             raise refuse("limit_exceeded", f"run {index} has {spec.elements} elements")
         _check_certificate(index, run)
@@ -88,7 +93,10 @@ class Checked:
 
     def _check_task(self, task: Task) -> None:
         runs = self.runs
-        if not self._plain(task):
+        found = self._sum(task)
+        if found is not None:
+            self._sums[task.name] = found
+        else:
             names: set[str] = set()
             for tensor in task.tensors:
                 _check_name(tensor.name, names, "tensor")
@@ -108,17 +116,12 @@ class Checked:
             ):
                 raise refuse("manifest_reference", f"task {task.name!r} has no sound skeleton")
 
-    def _plain(self, task: Task) -> bool:
-        """Whether a task's tensors are good at a glance: all of them at once, for many."""
-        names = set(map(attrgetter("name"), task.tensors))
-        if len(names) != len(task.tensors) or 4 * max(map(len, names), default=0) > _MAX_NAME:
-            return False
-        runs = list(map(attrgetter("run"), task.tensors))
-        members = list(map(attrgetter("member"), task.tensors))
-        counts = [len(run.shapes) for run in self.runs]
-        if min(runs, default=0) < 0 or max(runs, default=-1) >= len(counts):
-            return False
-        return min(members, default=0) >= 0 and all(map(lt, members, map(counts.__getitem__, runs)))
+    def _sum(self, task: Task) -> Sum | None:
+        """Return what a task's tensors come to, if they are good at a glance; else None."""
+        tensors = task.tensors
+        if self._laid is None or not isinstance(tensors, Listed):
+            return None
+        return stored.sum_of(tensors.found, self._laid, self._items)
 
     def _check_pairs(self) -> None:
         seen: set[int] = set()
@@ -135,11 +138,14 @@ class Checked:
                 raise refuse("manifest_reference", f"pair {pair[:8]} joins unequal runs")
 
     def _check_budget(self, task: Task, budget: int) -> None:
-        runs, items = self.runs, [itemsize(run.dtype) for run in self.runs]
-        total = sum(
-            [runs[tensor.run].sizes[tensor.member] * items[tensor.run] for tensor in task.tensors]
-        )
-        named = {tensor.run for tensor in task.tensors}
+        found = self._sums.get(task.name)
+        if found is None:
+            runs, items = self.runs, self._items
+            places = [(tensor.run, tensor.member) for tensor in task.tensors]
+            total = sum([runs[run].sizes[member] * items[run] for run, member in places])
+            named = {run for run, _ in places}
+        else:
+            total, named = found[0], set(found[1])
         if task.skeleton_run is not None:
             total += self.runs[task.skeleton_run].nbytes
             named.add(task.skeleton_run)
@@ -173,16 +179,6 @@ def _known_codec(parse_codec: ParseCodec, config: dict[str, Any]) -> CodecLike:
         return parse_codec(config)
     except CodecConfigError as error:
         raise refuse(error.code, error.message) from None
-
-
-def _are_plain(shapes: Sequence[Sequence[int]]) -> bool:
-    """Whether all shapes have fewer than 2^48 elements at a glance, as most have."""
-    longest = max(map(len, shapes), default=0)
-    return (
-        longest <= 4
-        and min(chain.from_iterable(shapes), default=0) >= 0
-        and max(chain.from_iterable(shapes), default=0) < 4096
-    )
 
 
 def _check_shape(shape: Sequence[int], run: int) -> None:

@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from mcodec import limits
+from mcodec import limits, stored
+from mcodec.container.listed import Listed
 from mcodec.errors import FormatError, one_line
 
 _DEPTH_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _NOT_BRACKETS: Final = bytes(sorted(set(range(256)) - set(b"[]{}")))
 
 Errors = list[tuple[float, float, float] | None]
+Shapes = list[tuple[int, ...]]
+
+
+class Tensor(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
+    """One tensor of a task: its name and its place."""
+
+    name: str
+    run: int
+    member: int
+
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    Members = Sequence[tuple[int, ...]]
+    Tensors = Sequence[Tensor]
+else:  # parsed later, by `_fill`
+    Members = Tensors = msgspec.Raw
 
 
 class Bases(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -28,7 +47,7 @@ class Run(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 
     codec: int
     dtype: str
-    members: list[tuple[int, ...]]
+    members: Members
     digest: str
     source: str | None
     errors: Errors | None
@@ -40,19 +59,11 @@ class Run(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
         return None if self.bases is msgspec.UNSET else self.bases
 
 
-class Tensor(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
-    """One tensor of a task: its name and its place."""
-
-    name: str
-    run: int
-    member: int
-
-
 class Task(msgspec.Struct, omit_defaults=True):
     """One task."""
 
     name: str
-    tensors: list[Tensor]
+    tensors: Tensors
     metadata: dict[str, str] = msgspec.field(default_factory=dict)
     # Left out or given, but never null.
     format: str | msgspec.UnsetType = msgspec.UNSET
@@ -81,9 +92,9 @@ class Manifest(msgspec.Struct, omit_defaults=True):
 
     def encode(self, writer: str) -> bytes:
         """Return the JSON, with the name and version of its writer."""
-        found = msgspec.to_builtins(msgspec.structs.replace(self, runs=[]))
+        found = msgspec.to_builtins(msgspec.structs.replace(self, runs=[]), enc_hook=list)
         for run in self.runs:
-            items: list[Any] = [run.codec, run.dtype, run.members, run.digest]
+            items: list[Any] = [run.codec, run.dtype, list(run.members), run.digest]
             found["runs"].append([*items, run.source, run.errors])
             if run.stands_on is not None:
                 found["runs"][-1].append(run.stands_on)
@@ -91,6 +102,8 @@ class Manifest(msgspec.Struct, omit_defaults=True):
 
 
 _decoder: Final = msgspec.json.Decoder(Manifest)
+_shapes: Final = msgspec.json.Decoder(Shapes)
+_tensors: Final = msgspec.json.Decoder(list[Tensor])
 
 
 def refuse(code: str, message: str) -> FormatError:
@@ -101,9 +114,11 @@ def refuse(code: str, message: str) -> FormatError:
 def _too_deep(data: bytes) -> bool:
     """Tell whether brackets nest deeper than the limit.
 
-    Taking away innermost pairs, all at once, is fast and settles every honest manifest; only what
-    is left after that (brackets inside strings, or real depth) is walked token by token.
+    Where compiled code does not say so, taking away innermost pairs, all at once, settles every
+    honest manifest; what is left (brackets inside strings, or real depth) is walked by tokens.
     """
+    if 0 <= stored.depth(data) <= limits.MAX_JSON_DEPTH:
+        return False
     brackets = data.translate(None, _NOT_BRACKETS)
     for _ in range(limits.MAX_JSON_DEPTH):
         if not brackets:
@@ -124,12 +139,25 @@ def _too_deep(data: bytes) -> bool:
     return False
 
 
+def _fill(manifest: Manifest) -> Manifest:
+    """Parse the long lists, which are raw so far: at a glance, or one by one."""
+    for run in manifest.runs:
+        text: Any = run.members
+        laid = stored.shapes(text)
+        run.members = _shapes.decode(text) if laid is None else Listed(laid, text, _shapes)
+    for task in manifest.tasks:
+        text = task.tensors
+        found = stored.tensors(text)
+        task.tensors = _tensors.decode(text) if found is None else Listed(found, text, _tensors)
+    return manifest
+
+
 def decode(data: bytes) -> Manifest:
     """Parse a manifest's JSON and its types (section 6, step 6)."""
     if _too_deep(data):
         raise refuse("limit_exceeded", "the manifest nests too deep")
     try:
-        manifest = _decoder.decode(data.decode("utf-8"))
+        manifest = _fill(_decoder.decode(data.decode("utf-8")))
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise refuse("manifest_invalid", f"the manifest is not valid: {one_line(error)}") from None
     if not all(isinstance(config.get("id"), str) for config in manifest.codecs):

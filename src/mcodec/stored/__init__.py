@@ -8,7 +8,7 @@ libraries of third_party/. ``MCODEC_BACKEND=reference`` does without, as the ker
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from mcodec.errors import MissingDependencyError
 
@@ -64,6 +64,81 @@ def overlap(rows: Buffer, front: int, length: int) -> int:
     All begin behind the header, as `container.rows` has checked.
     """
     return int(_impl.overlap(rows, front, length))
+
+
+class Shapes(Protocol):
+    """The shapes of a run's members and where these lie in it, as `types.RunSpec` has them."""
+
+    @property
+    def elements(self) -> int:
+        """The run's elements."""
+
+    def __len__(self) -> int: ...
+
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Make the shapes."""
+
+    def starts(self) -> tuple[int, ...]:
+        """Make the first element of each member."""
+
+    def sizes(self) -> tuple[int, ...]:
+        """Make the number of elements of each member."""
+
+
+class Tensors(Protocol):
+    """The tensors of a task, no two of one name."""
+
+    def __len__(self) -> int: ...
+
+    def find(self, name: str) -> tuple[int, int] | None:
+        """Return a tensor's run and member; None where no tensor has the name."""
+
+    def names(self) -> list[str]:
+        """Make the names."""
+
+    def runs(self) -> tuple[int, ...]:
+        """Make the run of each."""
+
+    def members(self) -> tuple[int, ...]:
+        """Make the member of each."""
+
+
+def depth(text: Buffer) -> int:
+    """Return how deep brackets nest in JSON, outside strings; -1 where that needs a closer look."""
+    return int(_impl.depth(text))
+
+
+def shapes(text: Buffer) -> Shapes | None:
+    """Return a manifest's members of a run, by their JSON, if they are plainly good; else None."""
+    found: Shapes | None = _impl.shapes(text)
+    return found
+
+
+def tensors(text: Buffer) -> Tensors | None:
+    """Return a manifest's tensors of a task, by their JSON, if they are plainly good; else None.
+
+    Whether their places are there is not looked at. The text is kept.
+    """
+    found: Tensors | None = _impl.tensors(text)
+    return found
+
+
+def sum_of(
+    tensors: Tensors, runs: list[Shapes], items: list[int]
+) -> tuple[int, tuple[int, ...], bool] | None:
+    """Return the bytes of tensors, the runs that they lie in, and whether no two have one place.
+
+    None where a place is not there, or the bytes are 2^64 or more.
+
+    Parameters
+    ----------
+    tensors
+        As `tensors` gave them.
+    runs, items
+        Members of each run of the file, and bytes of its elements.
+    """
+    found: tuple[int, tuple[int, ...], bool] | None = _impl.sum(tensors, runs, items)
+    return found
 
 
 def code(streams: Sequence[Any], cost: int) -> list[tuple[int, int, bytes | None]]:

@@ -85,11 +85,13 @@ uint64_t find_overlap(nb::handle rows, uint64_t front, uint64_t length) {
 
 namespace mcodec {
 void bind_coders(nb::module_& m);  // bindings_coders.cpp
-}
+void bind_lists(nb::module_& m);   // bindings_lists.cpp
+}  // namespace mcodec
 
 NB_MODULE(_stored, m) {
     m.def("read", &mcodec::read);
     m.def("plain_rows", &mcodec::count_plain);
     m.def("overlap", &mcodec::find_overlap);
     mcodec::bind_coders(m);
+    mcodec::bind_lists(m);
 }

@@ -45,6 +45,19 @@ def overlap(rows: Buffer, front: int, length: int) -> int:
     return 0
 
 
+def depth(text: Buffer) -> int:
+    """Return -1: see `mcodec.stored.depth`."""
+    return -1
+
+
+def tensors(text: Buffer) -> None:
+    """Return None: see `mcodec.stored.tensors`."""
+
+
+def shapes(text: Buffer) -> None:
+    """Return None: see `mcodec.stored.shapes`."""
+
+
 def code(streams: Sequence[Any], cost: int) -> list[tuple[int, int, bytes | None]]:
     """Leave all streams to who looks for matches: see `mcodec.stored.code`."""
     return [(3, 0, None) for _ in streams]
