@@ -40,7 +40,7 @@ def take(size: int) -> NDArray[np.uint8]:
     """Return an array of so many bytes of any content, aligned to 64."""
     import numpy as np
 
-    if size > MOST or allowance.is_low():
+    if not size or size > MOST or allowance.is_low():
         return np.empty(size, np.uint8)
     if _own.left < size:
         _next()

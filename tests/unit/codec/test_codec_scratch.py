@@ -57,3 +57,8 @@ def test_threads_have_their_own() -> None:
 def test_large_ones_are_alone() -> None:
     part = scratch.take(scratch.MOST + 1)
     assert part.base is None
+
+
+def test_a_thread_may_ask_for_nothing_first() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(scratch.take, 0).result().size == 0
