@@ -137,16 +137,18 @@ class Decoders:
         for job in jobs:
             if job.run not in self._made:
                 wanted.setdefault(job.run, job)
+        headed = [run for run in wanted if self._reader.specs(run, -1, 0)]
         try:
-            heads = self._reader.read_blocks([(run, -1) for run in wanted], Scratch())
+            found = self._reader.read_blocks([(run, -1) for run in headed], Scratch())
         except FormatError:
-            for run, job in wanted.items():  # which of them
-                with named(job.name):
+            for run in headed:  # which of them
+                with named(wanted[run].name):
                     self._reader.read_streams(run, -1)
             raise
-        for (run, job), (_, head) in zip(wanted.items(), heads, strict=True):
+        heads = {run: head for run, (_, head) in zip(headed, found, strict=True)}
+        for run, job in wanted.items():
             with named(job.name):
-                self._made[run] = RunDecoder(self._reader, run, self._view, head)
+                self._made[run] = RunDecoder(self._reader, run, self._view, heads.get(run, ()))
 
     def __getitem__(self, run: int) -> RunDecoder:
         found = self._made.get(run)
@@ -172,7 +174,13 @@ def load(
     FormatError
         The bytes in the file are damaged.
     """
-    jobs = jobs_of(reader, targets)
+    run_jobs(reader, jobs_of(reader, targets), view, executor)
+
+
+def run_jobs(
+    reader: ContainerReader, jobs: Sequence[Job], view: View, executor: Executor | None
+) -> None:
+    """Decode blocks into the arrays that their jobs name, as `load` does."""
     decoders = Decoders(reader, view)
 
     def decode(batch: Sequence[Job], own: Own) -> None:

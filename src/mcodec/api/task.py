@@ -12,9 +12,10 @@ from mcodec.api.elements import Elements
 from mcodec.api.load import Target, load
 from mcodec.api.naming import named
 from mcodec.api.slices import TensorSlice
-from mcodec.container.listed import places_of
+from mcodec.api.together import load_together
+from mcodec.container.listed import Columns, columns_of, places_of
 from mcodec.errors import UnknownTaskError, UsageError
-from mcodec.types import TensorSpec, numpy_dtype
+from mcodec.types import TensorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,13 +134,13 @@ class Task(Mapping[str, "NDArray[Any]"]):
         UnknownTaskError, FormatError
             As `get_tensor`.
         """
-        from mcodec.memory import empties
-
-        specs = [self.spec(name) for name in (self if names is None else names)]
-        empty = empties((spec.shape, numpy_dtype(spec.dtype)) for spec in specs)
-        arrays = {spec.name: array for spec, array in zip(specs, empty, strict=True)}
-        self.load_into(arrays)
-        return arrays
+        if names is None:
+            wanted = columns_of(self._entry.tensors)
+        else:
+            some = list(dict.fromkeys(names))
+            places = [self.place(name) for name in some]
+            wanted = Columns(some, [run for run, _ in places], [member for _, member in places])
+        return load_together(self._reader, wanted, self._view, self._file.executor)
 
     def load_into(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Decode tensors into arrays that are there; the caller keeps their ownership.

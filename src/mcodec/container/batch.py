@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mcodec.container.chunks import cut, ranges
+from mcodec.container.chunks import cuts, ranges, take
 from mcodec.container.rows import ROW, Row
 from mcodec.errors import FormatError
 from mcodec.stored import ChunkError
@@ -17,7 +17,7 @@ from mcodec.types import FILL, Fill
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mcodec.container.chunks import Stream
+    from mcodec.container.chunks import Cuts, Stream
     from mcodec.container.rows import RowTable
     from mcodec.storage import ByteSource
     from mcodec.stored import Scratch
@@ -56,11 +56,14 @@ def read(
             origin = [(start, source.read_at(start, stop - start)) for start, stop in extents]
         starts = scratch.read(origin, b"".join(packed[place] for place in plain), verify=verify)
         found = {}
+        known: dict[tuple[int, int, int], Cuts] = {}  # blocks are alike
         at = 0
         memory = memoryview(scratch.memory)
         for place in plain:
             own = rows[place]
-            streams = _streams(own, specs[place], starts[at : at + len(own)], memory, mapping)
+            streams = _streams(
+                own, specs[place], starts[at : at + len(own)], memory, mapping, known
+            )
             found[place] = own[0][MODE] if own else 0, streams
             at += len(own)
     except (ChunkError, FormatError):
@@ -74,6 +77,7 @@ def _streams(
     starts: Sequence[int],
     memory: memoryview,
     mapping: memoryview | None,
+    known: dict[tuple[int, int, int], Cuts],
 ) -> list[Stream | None]:
     """Cut the decoded chunks of a block into its streams."""
     streams: list[Stream | None] = []
@@ -92,5 +96,9 @@ def _streams(
         if count == 1:
             streams.append(data)
         else:
-            streams.extend(cut(data, specs[first : first + count]))
+            key = id(specs), first, count
+            places = known.get(key)
+            if places is None:
+                places = known[key] = cuts(specs[first : first + count])
+            streams.extend(take(data, places))
     return streams

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 GAP: Final = 64  # chunks this close are read as one range
 
+ZEROS: Final = bytes(STAGGER)
+
 Stream = memoryview | Fill
+Cuts = tuple[list[slice], list[slice]]
 
 
 def ranges(rows: Sequence[Row]) -> Iterator[tuple[int, int, list[Row]]]:
@@ -90,19 +93,37 @@ def cut(data: memoryview, specs: Sequence[StreamSpec], last: int | None = None) 
     FormatError
         ``stream_invalid``: a stagger is not zero.
     """
+    return take(data, cuts(specs, last))
+
+
+def cuts(specs: Sequence[StreamSpec], last: int | None = None) -> Cuts:
+    """Return where a raw chunk has its streams, and where its staggers, for `take`."""
     if last is None:
         last = len(specs) - 1
-    streams: list[Stream] = []
+    streams, between = [], []
     at = 0
     for index, spec in enumerate(specs):
-        end = at + spec.length
-        streams.append(data[at:end])
-        at = end
+        streams.append(slice(at, at + spec.length))
+        at += spec.length
         if index < last and staggers(index, spec.length):
-            if any(data[at : at + STAGGER]):
-                raise FormatError("a stagger is not zero", code="stream_invalid")
+            between.append(slice(at, at + STAGGER))
             at += STAGGER
-    return streams
+    return streams, between
+
+
+def take(data: memoryview, places: Cuts) -> list[Stream]:
+    """Return the streams of a raw chunk.
+
+    Raises
+    ------
+    FormatError
+        ``stream_invalid``: a stagger is not zero.
+    """
+    streams, between = places
+    for part in between:
+        if data[part].tobytes() != ZEROS:
+            raise FormatError("a stagger is not zero", code="stream_invalid")
+    return [data[part] for part in streams]
 
 
 def _unequal(row: Row) -> FormatError:

@@ -6,7 +6,7 @@ Opening a file of thousands of tensors to read one of them makes none of the oth
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, overload
 
 if TYPE_CHECKING:
     from collections.abc import Sized
@@ -91,3 +91,22 @@ def places_of(tensors: Sequence[Tensor]) -> Mapping[str, Place]:
     if isinstance(tensors, Listed):
         return _Places(tensors.found)
     return {tensor.name: (tensor.run, tensor.member) for tensor in tensors}
+
+
+class Columns(NamedTuple):
+    """Tensors, no two of one name: the name, the run and the member of each."""
+
+    names: Sequence[str]
+    runs: Sequence[int]
+    members: Sequence[int]
+
+
+def columns_of(tensors: Sequence[Tensor]) -> Columns:
+    """Return the tensors of a task, whose names have been checked, in order."""
+    if isinstance(tensors, Listed):
+        return Columns(tensors.found.names(), tensors.found.runs(), tensors.found.members())
+    return Columns(
+        [tensor.name for tensor in tensors],
+        [tensor.run for tensor in tensors],
+        [tensor.member for tensor in tensors],
+    )
