@@ -123,7 +123,7 @@ class TensorSpec:
     @property
     def nbytes(self) -> int:
         """The bytes of the decoded array."""
-        return self.size * itemsize(self.dtype)
+        return self.size * (ITEMSIZE.get(self.dtype) or itemsize(self.dtype))
 
     @property
     def kind(self) -> str:

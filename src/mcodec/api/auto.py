@@ -14,7 +14,7 @@ from mcodec.allowance import BLOCKS
 from mcodec.api.ceiling import largest_block
 from mcodec.api.choosing import cut
 from mcodec.api.runs import OWN_RUN
-from mcodec.api.trial import SPARSE, Sample, Thinned, sample, zeros
+from mcodec.api.trial import SPARSE, Sample, Thinned, sample, sparse_of
 from mcodec.codec.csr import CsrCodec
 from mcodec.codec.delta import DeltaCodec
 from mcodec.codec.float import FloatCodec
@@ -122,14 +122,15 @@ class Chooser:
     def _together(self, places: Sequence[Place]) -> list[tuple[Place, ...]]:
         """Put small tensors of one task and kind together, as they will lie in one run."""
         groups: dict[object, list[Place]] = {}
-        for place in places:
-            tensor = self._values.spec(place)
+        specs = list(map(self._values.spec, places))
+        small = [place for place, spec in zip(places, specs, strict=True) if spec.size < OWN_RUN]
+        sparse = sparse_of(self._values, small)
+        for place, tensor in zip(places, specs, strict=True):
             if tensor.size >= OWN_RUN:
                 groups[place] = [place]
                 continue
             base = self._first.get(place)
-            sparse = zeros(self._values, place) >= SPARSE
-            kind = (place[0], tensor.dtype, sparse, None if base is None else base[0])
+            kind = (place[0], tensor.dtype, place in sparse, None if base is None else base[0])
             groups.setdefault(kind, []).append(place)
         return [tuple(group) for group in groups.values()]
 

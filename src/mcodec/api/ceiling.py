@@ -106,5 +106,6 @@ def _tables(format: str) -> int:
 
 def largest_block(specs: Iterable[TensorSpec]) -> int:
     """Return the bytes of the largest block that tensors are cut into."""
-    items = ((spec.size, itemsize(spec.dtype)) for spec in specs)
+    kinds = {(spec.size, spec.dtype) for spec in specs}  # thousands are alike
+    items = ((size, itemsize(dtype)) for size, dtype in kinds)
     return max((min(size, block_elements(item)) * item for size, item in items), default=0)

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from mcodec.api.families import find_families
-from mcodec.api.planning import is_free, lossless
+from mcodec.api.planning import distinct, free_of, lossless
 from mcodec.codec.raw import RawCodec
 from mcodec.errors import UsageError
 from mcodec.types import itemsize
@@ -70,11 +70,7 @@ def choose_codecs(
     """
     chosen = Chosen({})
     _as_asked(values, own, stored, names, options, there, chosen)
-    free = [
-        place
-        for place, codec in own.items()
-        if is_free(codec, names[place[0]], values.spec(place), options)
-    ]
+    free = free_of(own, names, values, options)
     if options.auto and free:
         _automatic(values, stored, free, options, executor, there, chosen)
     return chosen
@@ -90,6 +86,9 @@ def _as_asked(
     chosen: Chosen,
 ) -> None:
     """Give each tensor the codec that was asked for, and a base where it needs one."""
+    if all(codec.plain for codec in distinct(own.values())):  # the usual case
+        chosen.codecs.update({place: (codec, ()) for place, codec in own.items()})
+        return
     based = {place for place, codec in own.items() if codec.roles(values.spec(place).dtype)}
     first: dict[Place, Place] = {}
     if based:

@@ -130,6 +130,8 @@ class Codings:
             raise UsageError(
                 f"{message} are more than a file holds ({MAX_TENSORS:,}; {MAX_TASKS:,})"
             )
+        if not (self._options.plan.rules or self._options.plan.file_bytes is not None):
+            return
         tensors = {
             f"{self._names[task]}:{tensor.name}": tensor
             for task, index in places

@@ -50,8 +50,9 @@ def describe(
             codecs.append(config)
         members = list(encoder.plan.spec.shapes)
         runs.append(Run(codecs.index(config), encoder.plan.dtype, members, *encoder.certificate()))
+        task = encoder.plan.task
         for member, index in enumerate(encoder.plan.members):
-            places[encoder.plan.task, index] = (number, member)
+            places[task, index] = number, member
     for run, encoder in zip(runs, encoders, strict=True):
         if encoder.plan.bases:
             roles = [[places[place] for place in role] for role in encoder.plan.bases]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
 
-from mcodec.api.values import base_arrays, read_block
+from mcodec.api.values import base_arrays
 from mcodec.codec import coder, error
 from mcodec.container.writer import Part
 from mcodec.types import numpy_dtype
@@ -75,7 +75,7 @@ class RunEncoder:
             specs = plan.codec.head_streams(plan.spec)
             return EncodedBlock(Part(self.number, 0, specs, self.head_streams))
         places = [(plan.task, index) for index in plan.members]
-        values = read_block(self._values, plan.spec, block, places, self._values.read)
+        values = self._values.run(plan.spec, block, places)
         bases = base_arrays(self._values, plan.spec, block, plan.bases)
         mode, coded = plan.codec.encode(
             plan.spec, block, values, self._head, planes_only=self.planes_only, bases=bases

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import compress
+from operator import not_
 from typing import TYPE_CHECKING, Any, Final
 
 from blake3 import blake3
 
+from mcodec.api.planning import numbered
 from mcodec.api.runs import OWN_RUN
 from mcodec.engine import map_ordered
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 # Elements at the start that tell most tensors apart; what lies further behind costs a whole tensor
 # to read where it is deflated.
 _PROBE: Final = 512
+_GLANCE: Final = 64  # the same of small ones, which are soon read to their end
 # Bytes of small tensors from which it pays to part them from those of one task only: a shared run
 # of their own costs some rows, and a place in the manifest.
 _WORTH: Final = 1024
@@ -40,8 +44,9 @@ def find_equal(
     executor
         Who reads and hashes.
     """
+    numbers = numbered(codecs.values())
     same: list[list[Place]] = _grouped(
-        (place, (codec, tensor.dtype, tensor.shape))
+        (place, (numbers[id(codec)], tensor.dtype, tensor.shape))
         for place, codec in codecs.items()
         if (tensor := values.spec(place)).size
     )
@@ -65,9 +70,13 @@ def _probed(
     values: Values, places: Sequence[Place], executor: Executor | None
 ) -> dict[Place, bytes]:
     """Return what tensors begin with; where files are here, before a worker could be asked."""
-    here = {task: values.are_here(task) for task, _ in places}
+    here = {task: values.are_here(task) for task in {task for task, _ in places}}
     far = [place for place in places if not here[place[0]]]
-    found = {place: _probe(values, place) for place in places if here[place[0]]}
+    near = [place for place in places if here[place[0]]]
+    small = values.are_small(near)
+    found = {place: _probe(values, place) for place in compress(near, map(not_, small))}
+    for some, arrays in values.read_smalls(list(compress(near, small))):
+        found.update(zip(some, [array[:_GLANCE].tobytes() for array in arrays], strict=True))
     found.update(zip(far, map_ordered(executor, partial(_probe, values), far), strict=True))
     return found
 

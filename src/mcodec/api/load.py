@@ -91,6 +91,11 @@ def jobs_of(reader: ContainerReader, targets: Iterable[Target]) -> list[Job]:
         spec = reader.runs[target.run]
         start, size = spec.starts[target.member], spec.sizes[target.member]
         _check(target, spec)
+        if size and spec.elements <= spec.block:  # all of it is in the one block, as small ones are
+            key = target.run, 0
+            names.setdefault(key, target.name)
+            parts.setdefault(key, []).append((slice(start, start + size), target.out))
+            continue
         for block in spec.blocks_of(target.member):
             low, high = spec.span(block)
             first, last = max(low, start), min(high, start + size)

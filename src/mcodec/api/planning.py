@@ -17,7 +17,7 @@ from mcodec.errors import CodecConfigError, UsageError
 from mcodec.types import FLOATS, RunSpec, TensorSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
     from mcodec.api.values import Values
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _STATE: Final = re.compile(
     r"(optimizer|optimizer_weights|optimizer_state|optimizer_states|optimizer_state_dict|metrics)[/.]"
 )
+
+_FLOAT: Final = FloatCodec()
+_RAW: Final = RawCodec()
 
 FUSIONS: Final = {"v1": FLOATS["float64"].mantissa, "v2": MAX_BITS}  # and the most bits
 
@@ -104,9 +107,11 @@ def choose(
     if planned is not None:
         return planned
     if tensor.dtype not in FLOATS:
-        return RawCodec()
-    weight = is_weight(tensor) and tensor.name not in scales
+        return _RAW
     bits = options.bits[task]
+    if bits is None and options.codec is None:
+        return _FLOAT
+    weight = is_weight(tensor) and tensor.name not in scales
     if bits is not None and weight:
         fused = _fused_codec(bits, tensor, options)
         if fused is not None:
@@ -114,7 +119,7 @@ def choose(
     codec = options.codec
     if codec is not None and (weight or (codec.exact(tensor.dtype) and codec.codec_id != "csr")):
         return codec
-    return FloatCodec()
+    return _FLOAT
 
 
 def _fused_codec(bits: int, tensor: TensorSpec, options: Options) -> Codec | None:
@@ -130,10 +135,26 @@ def _fused_codec(bits: int, tensor: TensorSpec, options: Options) -> Codec | Non
     return FloatCodec(1 + form.exponent + bits)
 
 
-def is_free(codec: Codec, name: str, tensor: TensorSpec, options: Options) -> bool:
-    """Tell whether `choose` gave this codec because nobody asked for one."""
-    asked = options.codec is not None or options.plan.codec(name, tensor.name) is not None
-    return codec == FloatCodec() and tensor.dtype in FLOATS and not asked
+def free_of(
+    own: Mapping[Place, Codec], names: Sequence[str], values: Values, options: Options
+) -> list[Place]:
+    """Return the tensors of floats to which `choose` gave a codec because nobody asked for one.
+
+    Parameters
+    ----------
+    own
+        What it gave.
+    names, values, options
+        The tasks, their tensors, and what was asked for.
+    """
+    if options.codec is not None:
+        return []
+    default = {id(codec) for codec in distinct(own.values()) if codec == _FLOAT}
+    free = [place for place, codec in own.items() if id(codec) in default]
+    plan = options.plan
+    if not plan.rules:
+        return free
+    return [place for place in free if plan.codec(names[place[0]], values.spec(place).name) is None]
 
 
 def survey(
@@ -162,4 +183,18 @@ def survey(
 
 def lossless(dtype: str) -> Codec:
     """Return the codec that keeps every bit of a dtype."""
-    return FloatCodec() if dtype in FLOATS else RawCodec()
+    return _FLOAT if dtype in FLOATS else _RAW
+
+
+def numbered(codecs: Iterable[Codec]) -> dict[int, int]:
+    """Return a number for each codec by its id, the same for equal ones.
+
+    Hashing a codec takes longer than all else that is done with one for each of many tensors.
+    """
+    known: dict[Codec, int] = {}
+    return {id(codec): known.setdefault(codec, len(known)) for codec in distinct(codecs)}
+
+
+def distinct(codecs: Iterable[Codec]) -> Iterable[Codec]:
+    """Return codecs, each object once."""
+    return {id(codec): codec for codec in codecs}.values()

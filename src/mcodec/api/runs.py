@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from mcodec.api.planning import numbered
 from mcodec.types import RUN_ALIGNMENT, RunSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from mcodec.api.planning import Coding, Place
     from mcodec.codec.base import Codec
@@ -98,9 +99,8 @@ def lay_out(
                 layout.add(own, fused=True)
                 grouped.update(own.items())
     for task, tensors in enumerate(models):
-        for index in range(len(tensors)):
-            if (task, index) not in grouped and index in codings[task]:
-                layout.add_alone(task, index)
+        if tensors and codings[task]:
+            layout.add_alone(task, grouped)
     return sorted((run.seal() for run in layout.runs), key=_order)
 
 
@@ -111,6 +111,17 @@ def _order(run: RunPlan) -> tuple[bool, int, int]:
 def _leaf(name: str) -> str:
     """Return what a tensor is in its layer: ``gamma:0``, ``running_var``."""
     return name[max(name.rfind("/"), name.rfind(".")) + 1 :]
+
+
+def _leaves(model: Sequence[TensorSpec]) -> list[str]:
+    """Return the last part of each name where many small tensors have it, else nothing."""
+    sizes: defaultdict[tuple[str, str], int] = defaultdict(int)
+    kinds = [(tensor.dtype, _leaf(tensor.name)) for tensor in model]
+    for kind, tensor in zip(kinds, model, strict=True):
+        if tensor.size < OWN_RUN:
+            sizes[kind] += tensor.size
+    many = {kind for kind, size in sizes.items() if size >= OWN_LEAF}
+    return [kind[1] if kind in many else "" for kind in kinds]
 
 
 class _Layout:
@@ -126,11 +137,8 @@ class _Layout:
         self._codings = codings
         self._users = users
         self._open: dict[Any, tuple[list[RunPlan], int]] = {}  # kind -> runs, their elements
-        self._leaves = Counter[tuple[int, str, str]]()  # elements of small tensors
-        for task, model in enumerate(models):
-            for tensor in model:
-                if tensor.size < OWN_RUN:
-                    self._leaves[task, tensor.dtype, _leaf(tensor.name)] += tensor.size
+        self._numbers = numbered(coding.codec for own in codings for coding in own.values())
+        self._leaves = list(map(_leaves, models))
         self._groups = 0
         self.runs: list[RunPlan] = []
 
@@ -143,7 +151,8 @@ class _Layout:
             runs, start = self._start(group, codecs, first.dtype, fused=fused), 0
         else:
             users = tuple(self._users_of(place) for place in group.items())
-            leaf = self._leaf(next(iter(group)), first)
+            task, index = next(iter(group.items()))
+            leaf = self._leaves[task][index]
             kind = (first.dtype, fused, tuple(group), tuple(codecs), users, leaf)
             runs, used = self._open.get(kind, ([], SHARED_RUN))
             start = -(-used // RUN_ALIGNMENT) * RUN_ALIGNMENT
@@ -158,28 +167,27 @@ class _Layout:
             for places, place in zip(run.bases, below, strict=True):
                 places.append(place)
 
-    def add_alone(self, task: int, index: int) -> None:
-        """Put a tensor that is not fused into a run: as `add`, at a fraction of the time."""
-        tensor, coding = self._models[task][index], self._codings[task][index]
-        size = tensor.size
-        if size >= OWN_RUN or coding.bases:
-            self.add({task: index}, fused=False)
-            return
-        users = self._users_of((task, index))
-        kind = (tensor.dtype, False, (task,), (coding.codec,), (users,), self._leaf(task, tensor))
-        runs, used = self._open.get(kind, ([], SHARED_RUN))
-        start = -(-used // RUN_ALIGNMENT) * RUN_ALIGNMENT
-        if not runs or start + size > SHARED_RUN:
-            runs = self._start({task: index}, [coding.codec], tensor.dtype, fused=False)
-            start = 0
-        self._open[kind] = (runs, start + size)
-        runs[0].members.append(index)
-        runs[0].shapes.append(tensor.shape)
-
-    def _leaf(self, task: int, tensor: TensorSpec) -> str:
-        """Return the last part of a name where many small tensors have it, else nothing."""
-        leaf = _leaf(tensor.name)
-        return leaf if self._leaves[task, tensor.dtype, leaf] >= OWN_LEAF else ""
+    def add_alone(self, task: int, grouped: Collection[Place]) -> None:
+        """Put tensors of a task that are not fused into runs: `add` takes several times as long."""
+        codings, leaves, numbers = self._codings[task], self._leaves[task], self._numbers
+        rooms: dict[Any, tuple[RunPlan, int]] = {}  # kind -> its last run, and the elements in it
+        for index, tensor in enumerate(self._models[task]):
+            place, coding = (task, index), codings.get(index)
+            if coding is None or (grouped and place in grouped):
+                continue
+            size = tensor.size
+            if size >= OWN_RUN or coding.bases:
+                self.add({task: index}, fused=False)
+                continue
+            leaf = leaves[index]
+            kind = tensor.dtype, numbers[id(coding.codec)], self._users.get(place), leaf
+            run, end = rooms.get(kind, (None, 0))
+            if run is None or end + size > SHARED_RUN:
+                (run,) = self._start({task: index}, [coding.codec], tensor.dtype, fused=False)
+                end = 0
+            rooms[kind] = run, (end + size + RUN_ALIGNMENT - 1) & -RUN_ALIGNMENT
+            run.members.append(index)
+            run.shapes.append(tensor.shape)
 
     def _users_of(self, place: Place) -> tuple[int, ...]:
         return self._users.get(place, (place[0],))

@@ -48,6 +48,8 @@ def scales_of(tensors: Iterable[TensorSpec]) -> frozenset[str]:
             numbered = _NUMBERED.match(tensor.name)
             if numbered:
                 layers.add(numbered[1])
+    if not stems:
+        return frozenset()
     return frozenset(
         tensor.name
         for tensor in known

@@ -41,6 +41,14 @@ class Smalls:
         found = self._found.get(place)
         return self._fetch(place) if found is None else found
 
+    def read_all(self, places: Sequence[Place]) -> list[NDArray[Any]]:
+        """Return what `read` does of each, at a fraction of the time where it has been read."""
+        arrays = list(map(self._found.get, places))
+        return [
+            self.read(place) if array is None else array
+            for place, array in zip(places, arrays, strict=True)
+        ]
+
     def _fetch(self, place: Place) -> NDArray[Any]:
         task, first = place
         model = self._models[task]
@@ -51,7 +59,7 @@ class Smalls:
         places = [(task, first + skip) for skip in range(len(arrays))]
         size = sum(array.nbytes for array in arrays)
         for array in arrays:
-            array.flags.writeable = False
+            array.setflags(write=False)
         with self._lock:
             self._found.update(zip(places, arrays, strict=True))
             self._order.append((size, places))

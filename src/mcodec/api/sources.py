@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.api.reopening import OpenModels, PathSource, descriptors, most_open
+from mcodec.api.smalls import SMALL
 from mcodec.errors import UsageError
 from mcodec.limits import MAX_NAME_BYTES
 from mcodec.types import BLOCK, EXTENSION_DTYPES, ITEMSIZE, TensorSpec, dtype_name, numpy_dtype
@@ -23,6 +24,7 @@ PathLike = str | os.PathLike[str]
 Arrays = Mapping[str, Any]
 Sources = PathLike | Sequence[PathLike] | Mapping[str, PathLike | Arrays]
 
+_TOGETHER: Final = 64  # small arrays that are made ready at once
 _LETTERS: Final = string.ascii_uppercase
 
 
@@ -46,14 +48,28 @@ class ArraySource:
         """Return elements [start, stop) in C order, little-endian."""
         import numpy as np
 
-        spec, array = self.tensors[index], self._arrays[index][1]
+        array = self._arrays[index][1]
+        target = numpy_dtype(self.tensors[index].dtype)
+        if array.dtype == target and array.flags.c_contiguous:
+            found = array.reshape(-1)[start:stop]
+            found.setflags(write=False)
+            return found
         part = _part(array, start, stop)
-        target = numpy_dtype(spec.dtype)
         if part.dtype.byteorder == ">" or (part.dtype.kind == "c" and not part.dtype.isnative):
             part = part.byteswap().view(part.dtype.newbyteorder("<"))
         # What lies as it should is not copied, and not to be written to: it is the caller's.
         found = np.ascontiguousarray(part).view(target)
         found.flags.writeable = False
+        return found
+
+    def read_many(self, first: int) -> list[NDArray[Any]]:
+        """Return whole tensors from `first` on, several at once: those that are not large."""
+        found = []
+        for index in range(first, min(first + _TOGETHER, len(self._arrays))):
+            array = self._arrays[index][1]
+            if array.nbytes > SMALL:
+                break
+            found.append(self.read(index, 0, array.size))
         return found
 
     def identity(self) -> list[object]:

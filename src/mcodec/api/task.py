@@ -109,6 +109,17 @@ class Task(Mapping[str, "NDArray[Any]"]):
             found = self._specs[name] = TensorSpec(name, spec.dtype, spec.shapes[member])
         return found
 
+    def specs(self) -> list[TensorSpec]:
+        """Return name, dtype and shape of all tensors, in order; nothing is read."""
+        names, runs, members = columns_of(self._entry.tensors)
+        kinds = {
+            run: (spec.dtype, spec.shapes) for run in set(runs) for spec in [self._reader.runs[run]]
+        }
+        return [
+            TensorSpec(name, kinds[run][0], kinds[run][1][member])
+            for name, run, member in zip(names, runs, members, strict=True)
+        ]
+
     def get_tensor(self, name: str) -> NDArray[Any]:
         """Return a tensor as an array of its own.
 
@@ -162,12 +173,13 @@ class Task(Mapping[str, "NDArray[Any]"]):
 
     def _targets(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Target]:
         for name, array in arrays.items():
-            spec = self.spec(name)
+            run, member = self.place(name)
             flags = array.flags
-            if array.shape != spec.shape or not (flags.c_contiguous and flags.writeable):
-                kind = f"a writable, C-contiguous array of {spec.kind}"
+            fits = array.shape == self._reader.runs[run].shapes[member]
+            if not (fits and flags.c_contiguous and flags.writeable):
+                kind = f"a writable, C-contiguous array of {self.spec(name).kind}"
                 raise UsageError(f"{name!r} is loaded into {kind}, not {array.dtype}{array.shape}")
-            yield Target(name, *self.place(name), array.reshape(-1))
+            yield Target(name, run, member, array.reshape(-1))
 
     def get_quantized(self, name: str) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
         """Return the integers and the scales that a tensor is stored as (codec int8).

@@ -21,9 +21,8 @@ class TaskSource:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self._names = list(task)
         self.format = task.format or ArraySource.format
-        self.tensors: Sequence[TensorSpec] = [task.spec(name) for name in self._names]
+        self.tensors: Sequence[TensorSpec] = task.specs()
         self.metadata: Mapping[str, str] = task.metadata()
         self.notes: Sequence[str] = ()
         self.same_as: Mapping[int, int] = task.ties
@@ -34,7 +33,7 @@ class TaskSource:
 
     def read(self, index: int, start: int, stop: int) -> NDArray[np.generic]:
         """Return elements [start, stop) of tensor `index`."""
-        return self.task.elements(self._names[index], start, stop)
+        return self.task.elements(self.tensors[index].name, start, stop)
 
     def close(self) -> None:
         """Nothing to release."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import compress
+from operator import not_
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.api.values import Values, base_arrays, read_block
@@ -151,13 +153,33 @@ def sample(values: Values, places: Sequence[Place]) -> Sample:
     return Sample(values, run, tuple(places), tuple(blocks), share, weight)
 
 
-def zeros(values: Values, place: Place) -> float:
-    """Return which part of a small tensor is zeros."""
+def sparse_of(values: Values, places: Sequence[Place]) -> set[Place]:
+    """Return the small tensors of floats of which a part that may matter is zeros."""
+    small = values.are_small(places)
+    found = {place for place in compress(places, map(not_, small)) if _is_sparse(values, place)}
+    for some, arrays in values.read_smalls(list(compress(places, small))):
+        if not _are_dense(arrays):
+            found.update(place for place in some if _is_sparse(values, place))
+    return found
+
+
+def _are_dense(arrays: Sequence[NDArray[Any]]) -> bool:
+    """Tell whether none can be sparse, by the zeros of all of them together."""
+    import numpy as np
+
+    if len({array.dtype for array in arrays}) > 1:
+        return False
+    whole = np.concatenate(arrays)
+    zeros = whole.size - int(np.count_nonzero(whole.view(f"u{whole.itemsize}")))
+    return zeros < SPARSE * min((array.size for array in arrays if array.size), default=1)
+
+
+def _is_sparse(values: Values, place: Place) -> bool:
     import numpy as np
 
     size = values.spec(place).size
-    array = values.read(place, 0, size)
-    return 1 - int(np.count_nonzero(array.view(f"u{array.itemsize}"))) / size if size else 0.0
+    bits = values.read(place, 0, size)
+    return size > 0 and 1 - int(np.count_nonzero(bits.view(f"u{bits.itemsize}"))) / size >= SPARSE
 
 
 class Thinned(Values):

@@ -10,7 +10,7 @@ from mcodec import allowance
 from mcodec.api.smalls import SMALL, Smalls
 from mcodec.codec import coder
 from mcodec.storage import is_url
-from mcodec.types import RunSpec, numpy_dtype
+from mcodec.types import RUN_ALIGNMENT, RunSpec, itemsize, numpy_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mcodec.formats.base import TensorSource
     from mcodec.types import TensorSpec
 
+_AT_ONCE: Final = 64  # small tensors, of 64 KiB each at most
 _KEPT: Final = 8  # decoded blocks of lossy bases that are kept for those that stand on them
 
 
@@ -65,6 +66,11 @@ class Values:
         """Whether a tensor is read whole, with its neighbours, and kept."""
         return self.spec(place).nbytes <= SMALL
 
+    def are_small(self, places: Sequence[Place]) -> list[bool]:
+        """Return what `is_small` says of each."""
+        tensors = [model.tensors for model in self.models]
+        return [tensors[task][index].nbytes <= SMALL for task, index in places]
+
     def are_here(self, task: int) -> bool:
         """Whether a model is in memory, or in files that this machine names by a path."""
         model = self.models[task]
@@ -82,6 +88,26 @@ class Values:
         if model.tensors[index].nbytes > SMALL:
             return model.read(index, start, stop)
         return self._small.read(place)[start:stop]
+
+    def read_smalls(
+        self, places: Sequence[Place]
+    ) -> Iterator[tuple[Sequence[Place], list[NDArray[Any]]]]:
+        """Yield small tensors, whole and one-dimensional as they came, some at a time."""
+        for start in range(0, len(places), _AT_ONCE):
+            some = places[start : start + _AT_ONCE]
+            yield some, self._small.read_all(some)
+
+    def run(self, run: RunSpec, block: int, places: Sequence[Place]) -> NDArray[Any]:
+        """Return a block of the run that tensors make, as they came, gaps zero."""
+        if not (len(places) > 1 == run.blocks and max(run.sizes) * itemsize(run.dtype) <= SMALL):
+            return read_block(self, run, block, places, self.read)
+        import numpy as np
+
+        parts: list[NDArray[Any]] = []
+        gaps = np.zeros(RUN_ALIGNMENT, numpy_dtype(run.dtype))
+        for array in self._small.read_all(places):
+            parts += array, gaps[: -array.size % RUN_ALIGNMENT]
+        return np.concatenate(parts[:-1])
 
     def blocks(self, place: Place, *, decoded: bool = False) -> Iterator[NDArray[Any]]:
         """Yield a tensor's values block by block, as they came or as they will decode."""

@@ -134,6 +134,8 @@ class Plan:
 
     def codec(self, task: str, name: str) -> Codec | None:
         """Return the codec that the plan gives a tensor, or None."""
+        if not self.rules:
+            return None
         full = f"{task}:{name}"
         last = self._names.get(full, -1)
         for index in self._patterns:

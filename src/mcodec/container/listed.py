@@ -72,10 +72,15 @@ class _Places(Mapping[str, "Place"]):
         self._names: list[str] | None = None
 
     def __getitem__(self, name: str) -> Place:
-        found = self._tensors.find(name) if isinstance(name, str) else None
+        found: Place | None = self.get(name)
         if found is None:
             raise KeyError(name)
         return found
+
+    def get(self, name: object, default: Any = None) -> Any:
+        """Return the place of a name, else the default."""
+        found = self._tensors.find(name) if isinstance(name, str) else None
+        return default if found is None else found
 
     def __iter__(self) -> Iterator[str]:
         if self._names is None:
