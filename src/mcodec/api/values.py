@@ -103,11 +103,12 @@ class Values:
             return read_block(self, run, block, places, self.read)
         import numpy as np
 
-        parts: list[NDArray[Any]] = []
-        gaps = np.zeros(RUN_ALIGNMENT, numpy_dtype(run.dtype))
-        for array in self._small.read_all(places):
-            parts += array, gaps[: -array.size % RUN_ALIGNMENT]
-        return np.concatenate(parts[:-1])
+        arrays = self._small.read_all(places)
+        if any(size % RUN_ALIGNMENT for size in run.sizes[:-1]):
+            gaps = np.zeros(RUN_ALIGNMENT, numpy_dtype(run.dtype))
+            pairs = ((array, gaps[: -array.size % RUN_ALIGNMENT]) for array in arrays)
+            arrays = [part for pair in pairs for part in pair][:-1]
+        return np.concatenate(arrays)
 
     def blocks(self, place: Place, *, decoded: bool = False) -> Iterator[NDArray[Any]]:
         """Yield a tensor's values block by block, as they came or as they will decode."""

@@ -133,7 +133,7 @@ class BfpCodec(Codec):
         """Return the exponents of tensor and axis scopes."""
         if self.step is not None or self.scope.kind == "block":
             return ()
-        count = sum(self.scope.count(shape) for shape in run.shapes)
+        count = self.scope.count_in_run(run)
         return (StreamSpec("exponent", 2 * count),) if count else ()
 
     def block_streams(self, run: RunSpec, block: int, mode: int) -> tuple[StreamSpec, ...] | None:

@@ -83,7 +83,7 @@ class Int8Codec(Codec):
 
     def head_streams(self, run: RunSpec) -> tuple[StreamSpec, ...]:
         """Return the scales."""
-        count = sum(self.scope.count(shape) for shape in run.shapes)
+        count = self.scope.count_in_run(run)
         return (StreamSpec("scale", _SCALE_BYTES * count),) if count else ()
 
     def block_streams(self, run: RunSpec, block: int, mode: int) -> tuple[StreamSpec, ...] | None:

@@ -6,11 +6,12 @@ import math
 import re
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.errors import CodecConfigError
 from mcodec.limits import MAX_CHUNK_RAW, MAX_DIMENSIONS
-from mcodec.types import BLOCK
+from mcodec.types import BLOCK, RUN_ALIGNMENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,7 +42,9 @@ class Scope:
                 if not -len(shape) <= self.argument < len(shape):
                     message = f"scope {self} needs that axis, and a shape is {list(shape)}"
                     raise CodecConfigError(message)
-        if width * sum(map(self.count, shapes)) > MAX_CHUNK_RAW and self.kind != "block":
+        if self.kind == "block" or (self.kind == "tensor" and width * len(shapes) <= MAX_CHUNK_RAW):
+            return
+        if width * sum(map(self.count, shapes)) > MAX_CHUNK_RAW:
             raise CodecConfigError(f"scope {self} makes more scopes than a chunk can hold")
 
     def count(self, shape: Sequence[int]) -> int:
@@ -52,6 +55,12 @@ class Scope:
         if self.kind == "axis":
             return shape[self.argument]
         return -(-size // self.argument) if self.kind == "block" else 1
+
+    def count_in_run(self, run: RunSpec) -> int:
+        """Return how many scopes the members of a run have, each counted alone."""
+        if self.kind == "tensor":
+            return len(run.sizes) - run.sizes.count(0)
+        return sum(map(self.count, run.shapes))
 
     def count_in_block(self, run: RunSpec, block: int) -> int:
         """Return how many ``block`` scopes start in a block of a run."""
@@ -64,6 +73,8 @@ class Scope:
     ) -> Iterator[tuple[int, int, Scopes, NDArray[Any] | None]]:
         """Yield the parts of members in a block: start and stop in it, scopes, their values.
 
+        Small members of one size that leave no gap are one part.
+
         Parameters
         ----------
         run, block
@@ -71,6 +82,9 @@ class Scope:
         values
             Exponents or scales of the whole run; of this block alone where the scope is ``block``.
         """
+        if self.kind == "tensor" and run.blocks == 1 and len(run.sizes) > 1:
+            yield from _alike(run, values)
+            return
         first, last = run.span(block)
         local = self.kind == "block"
         base = 0
@@ -101,6 +115,27 @@ def _one_scope() -> Scopes:
     from mcodec.codec.kernels import Scopes
 
     return Scopes(_WHOLE, 1, 0)
+
+
+def _alike(
+    run: RunSpec, values: NDArray[Any] | None
+) -> Iterator[tuple[int, int, Scopes, NDArray[Any] | None]]:
+    """Yield the parts of the only block of a run, each member a scope, neighbours of a size as one.
+
+    Kernels find the scopes of all in one call: it takes longer to make one than to do its work.
+    """
+    from mcodec.codec.kernels import Scopes
+
+    start = base = 0
+    for size, group in groupby(filter(None, run.sizes)):
+        stride = (size + RUN_ALIGNMENT - 1) & -RUN_ALIGNMENT
+        members = sum(1 for _ in group)
+        together = members if stride == size else 1
+        scopes = Scopes(size, _WHOLE, 0) if together > 1 else _one_scope()
+        for _ in range(members // together):
+            own = None if values is None else values[base : base + together]
+            yield start, start + together * size, scopes, own
+            start, base = start + together * stride, base + together
 
 
 TENSOR: Final = Scope("tensor")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from mcodec import limits, stored
@@ -197,9 +198,9 @@ def _check_certificate(index: int, run: Run) -> None:
     good = all(DIGEST.match(digest) for digest in digests)
     good = good and (run.source is None) == (run.errors is None)
     if good and run.errors is not None:
-        good = len(run.errors) == len(run.members) and all(
-            entry is None or all(math.isfinite(x) and x >= 0 for x in entry) for entry in run.errors
-        )
+        numbers = list(chain.from_iterable(filter(None, run.errors)))
+        good = len(run.errors) == len(run.members) and all(map(math.isfinite, numbers))
+        good = good and min(numbers, default=0) >= 0
     if not good:
         raise refuse("manifest_invalid", f"run {index} has a malformed digest or certificate")
 
