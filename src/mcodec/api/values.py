@@ -113,9 +113,14 @@ class Values:
     def blocks(self, place: Place, *, decoded: bool = False) -> Iterator[NDArray[Any]]:
         """Yield a tensor's values block by block, as they came or as they will decode."""
         tensor = self.spec(place)
+        read = self.decoded if decoded else self.read
+        if tensor.nbytes <= SMALL:  # it has no two blocks
+            if tensor.size:
+                yield read(place, 0, tensor.size)
+            return
         run = RunSpec.of(tensor.dtype, [tensor.shape])
         for block in range(run.blocks):
-            yield (self.decoded if decoded else self.read)(place, *run.span(block))
+            yield read(place, *run.span(block))
 
     def decoded(self, place: Place, start: int, stop: int) -> NDArray[Any]:
         """Return elements [start, stop) of a tensor's canonical decode.

@@ -48,15 +48,16 @@ def build_header(
         own[DTYPES_KEY] = json.dumps(named, ensure_ascii=False, separators=(",", ":"))
     words = _words(metadata, own)
     entries: dict[str, object] = {METADATA: words} if words else {}
-    end = 0
+    start = 0
     for spec in sorted(stored, key=lambda spec: (-RANKS[spec.dtype], spec.name)):
         _check_spec(spec, entries)
+        end = start + spec.nbytes
         entries[spec.name] = {
             "dtype": TAGS[spec.dtype],
-            "shape": list(spec.shape),
-            "data_offsets": [end, end + spec.nbytes],
+            "shape": spec.shape,
+            "data_offsets": (start, end),
         }
-        end += spec.nbytes
+        start = end
     return _dump(entries, len(carried))
 
 
