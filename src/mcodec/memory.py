@@ -22,6 +22,7 @@ HUGE: Final = 4 << 20  # from here on NumPy asks for huge pages
 SLAB: Final = 16 << 20  # at most so much stays while one of its arrays does
 SMALL: Final = 4 << 10  # smaller arrays share pages anyhow
 ALIGNMENT: Final = 64
+PAGE: Final = 2 << 20  # a huge one; an array begins at one, and ends with one
 
 
 def empties(
@@ -38,14 +39,16 @@ def empties(
     -------
     list of array
         In the order of `wanted`, writable, in C order, none overlapping another. Arrays below 4 MiB
-        may be parts of one of at most 16 MiB, which is freed with the last of them.
+        may be parts of one of at most 16 MiB, and 2 MiB that nobody touches, which is freed with
+        the last of them.
     """
     shapes = list(wanted)
     sizes = [prod(shape) * dtype.itemsize for shape, dtype in shapes]
     found: list[npt.NDArray[Any] | None] = [None] * len(shapes)
     for group in _slabs(sizes):
-        slab = np.empty(sum(map(_padded, (sizes[i] for i in group))) + ALIGNMENT, np.uint8)
-        at = -slab.ctypes.data % ALIGNMENT
+        total = sum(map(_padded, (sizes[i] for i in group)))
+        slab = np.empty(-(-total // PAGE) * PAGE + PAGE, np.uint8)
+        at = -slab.ctypes.data % PAGE
         for i in group:
             shape, dtype = shapes[i]
             found[i] = slab[at : at + sizes[i]].view(dtype).reshape(shape)
