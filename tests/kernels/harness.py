@@ -169,13 +169,15 @@ def merge_bfp(
     step: float | None = None,
     scopes: Scopes = TENSOR,
     shift: int = 0,
+    symbols: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
     """Take a sign plane and planes from the top; return the patterns."""
     memory = Memory(shift)
     out = memory.array(kind_of(dtype), n)
     sign, *rest = [memory.like(plane) for plane in planes]
+    above = None if symbols is None else memory.like(symbols)
     with kernels.forced(target):
-        kernels.merge_bfp(dtype, out, bits, mid, scopes, exponents, step, sign, rest)
+        kernels.merge_bfp(dtype, out, bits, mid, scopes, exponents, step, sign, rest, above)
     memory.check(out)
     return out
 

@@ -11,6 +11,7 @@ from harness import DTYPES, EVERY, TENSOR, exponent_table, merge_bfp, split_bfp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcodec.codec import kernels
 from mcodec.codec.kernels import ZERO_SCOPE, Scopes
 from mcodec.types import FLOATS
 from support import cases, formula
@@ -121,6 +122,28 @@ def test_numbers_of_every_width(dtype: str, target: str, mid: bool) -> None:
                     kept,
                     e,
                 )
+
+
+@every_dtype
+@every_target
+@pytest.mark.parametrize("mid", [False, True])
+def test_symbols_are_their_planes(dtype: str, target: str, mid: bool) -> None:
+    for n in (0, 1, 9, 2100):
+        for bits in range(1, 24):
+            above = min(8, bits)
+            for kept in {bits, (bits + above) // 2, above}:
+                planes = harness.random_planes(kept + 1, n, seed=bits)
+                symbols = np.zeros(n, np.uint8)
+                kernels.planes_to_bytes(planes[1 : above + 1], symbols)
+                for step, e in ((0.375, None), (None, exponent_table(3))):
+                    ours, theirs = (
+                        merge_bfp(target, dtype, n, some, bits, e, mid=mid, step=step, symbols=top)
+                        for some, top in (
+                            ([planes[0], *planes[above + 1 :]], symbols),
+                            (planes, None),
+                        )
+                    )
+                    assert ours.tobytes() == theirs.tobytes(), (n, bits, kept)
 
 
 @every_dtype

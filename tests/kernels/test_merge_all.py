@@ -31,9 +31,10 @@ def calls(seed: int) -> list[tuple[str, tuple[Any, ...]]]:
             planes = [plane(rng, size), None, plane(rng, size), plane(rng, size).data]
             sign = plane(rng, size)
             how = (4, False, TENSOR.flat, np.array([3], np.int16), None)
-            found.append(("merge_bfp", (dtype, out, *how, sign, planes)))
-            stepped = (4, False, TENSOR.flat, None, 0.25)
-            found.append(("merge_bfp", (dtype, out.copy(), *stepped, None, planes)))
+            found.append(("merge_bfp", (dtype, out, *how, sign, planes, None)))
+            bytes_ = np.frombuffer(rng.bytes(n), np.uint8)
+            stepped = (12, False, TENSOR.flat, None, 0.25)
+            found.append(("merge_bfp", (dtype, out.copy(), *stepped, None, planes, bytes_)))
             exponent: list[Any] = [np.frombuffer(rng.bytes(n), np.uint8)]
             if dtype == "float64":
                 exponent = [3, *exponent]

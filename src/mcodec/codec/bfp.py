@@ -17,6 +17,7 @@ from mcodec.codec.magnitudes import (
     gather_signs,
     magnitude_planes,
     spread_signs,
+    symbols_of,
 )
 from mcodec.codec.maxima import scope_maxima
 from mcodec.codec.merges import Merges
@@ -267,46 +268,43 @@ class BfpCodec(Codec):
     ) -> Write:
         """Take a block's planes apart by member."""
         first, last = run.span(block)
-        sign, planes, exponents = self._planes(run.dtype, mode, streams, head, last - first, view)
         count = self.bits if view.planes is None else max(1, min(view.planes, self.bits))
-        width, midpoint = self.bits, self._midpoint(view, count)
+        width, midpoint, above = self.bits, self._midpoint(view, count), min(SYMBOL_BITS, self.bits)
+        exponents = checked(run.dtype, streams[0]) if self.scope.kind == "block" else head
+        streams, symbols = streams[self.first_magnitude - 1 :], None
+        if mode == SYMBOLS and self.signs == "full" and above <= count and view.planes != 0:
+            symbols, count = symbols_of(streams[1], above), count - above
+            streams = [streams[0], *streams[2:]]
+        sign, planes = self._planes(PLANES if symbols is not None else mode, streams, last - first)
         planes = [None] if view.planes == 0 else planes[:count]
         if view.dither and partner is not None:
             from mcodec.codec import bfp_modes
 
             planes = [*planes, *bfp_modes.noise(partner, last - first, MAX_BITS - self.bits)]
-            width, midpoint = len(planes), False
+            width, midpoint = len(planes) + (0 if symbols is None else above), False
         several = len(run.shapes) > 1
         calls: list[Call] = []
         for start, stop, scopes, own in self.scope.parts(run, block, exponents):
             how = (width, midpoint, scopes.flat, own if self.step is None else None, self.step)
-            cut, where = [sign, *planes], None
+            cut, own_symbols, where = [sign, *planes], symbols, None
             if several:
                 part, where = slice(start // 8, plane_bytes(stop)), slice(start, stop)
                 cut = [None if plane is None else plane[part] for plane in cut]
-            calls.append(("merge_bfp", where, run.dtype, (*how, cut[0], cut[1:])))
+                own_symbols = None if symbols is None else symbols[where]
+            calls.append(("merge_bfp", where, run.dtype, (*how, cut[0], cut[1:], own_symbols)))
         return Merges(tuple(calls), gaps=several)
 
     def _planes(
-        self,
-        dtype: str,
-        mode: int,
-        streams: Sequence[Stream | None],
-        head: Exponents,
-        n: int,
-        view: View,
-    ) -> tuple[Buffer | None, Sequence[Buffer | None], Exponents]:
-        """Return the sign plane, the magnitude planes and the exponents of a block."""
-        rest = list(streams)
-        if self.scope.kind == "block":
-            head = checked(dtype, rest.pop(0))
+        self, mode: int, streams: Sequence[Stream | None], n: int
+    ) -> tuple[Buffer | None, Sequence[Buffer | None]]:
+        """Return the sign plane and the magnitude planes of a block."""
         if self.signs == "full" and mode == PLANES:  # the usual form: no arrays are needed
-            sign, *whole = [plane_of(stream, n) for stream in rest]
-            return sign, whole, head
-        planes = magnitude_planes(mode, rest[1:], self.bits, n)
+            sign, *whole = [plane_of(stream, n) for stream in streams]
+            return sign, whole
+        planes = magnitude_planes(mode, streams[1:], self.bits, n)
         if self.signs == "full":
-            return as_plane(rest[0], n), planes, head
-        return spread_signs(rest[0], planes, n, missing=None in rest[1:]), planes, head
+            return as_plane(streams[0], n), planes
+        return spread_signs(streams[0], planes, n, missing=None in streams[1:]), planes
 
     def _midpoint(self, view: View, count: int) -> bool:
         """Decide the reconstruction: the configuration's for all planes, else mid if it fits."""

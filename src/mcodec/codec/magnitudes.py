@@ -127,21 +127,32 @@ def magnitude_planes(mode: int, streams: Sequence[Stream | None], bits: int, n: 
 
 
 def symbol_planes(stream: Stream | None, bits: int, n: int) -> list[NDArray[np.uint8]]:
-    """Return the planes of symbols of so many bits: the inverse of `symbols_of`.
+    """Return the planes of symbols of so many bits.
+
+    Raises
+    ------
+    FormatError
+        As `symbols_of`.
+    """
+    from mcodec.codec import kernels
+
+    planes = empty_planes(bits, n)
+    kernels.bytes_to_planes(symbols_of(stream, bits), planes)
+    return planes
+
+
+def symbols_of(stream: Stream | None, bits: int) -> NDArray[np.uint8]:
+    """Return symbols of so many bits as an array.
 
     Raises
     ------
     FormatError
         ``stream_invalid``: a symbol is wider.
     """
-    from mcodec.codec import kernels
-
     symbols = as_bytes(stream)
     if bits < SYMBOL_BITS and symbols.size and int(symbols.max()) >> bits:
         raise invalid("a symbol is wider than its bits")
-    planes = empty_planes(bits, n)
-    kernels.bytes_to_planes(symbols, planes)
-    return planes
+    return symbols
 
 
 def _nonzero(planes: Sequence[Plane], n: int) -> NDArray[np.bool_]:

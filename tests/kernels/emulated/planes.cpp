@@ -1,6 +1,8 @@
 // Plane kernels: IEEE fields, block floating point, small integers, measures.
 #include "jobs.hpp"
 
+#include <algorithm>
+
 namespace mcodec {
 namespace {
 
@@ -130,7 +132,11 @@ void merge_integers(Pair& pair, Random& random, Dtype dtype, size_t n, int bits,
     job.mid = job.count <= 23 && random.below(2);
     job.scale = scale;
     job.sign = random.below(8) ? random.plane(n) : nullptr;
-    for (int i = 0; i < job.count; ++i) {
+    if (random.below(2)) {
+        job.symbols = random.bytes_below(n, 1u << std::min(8, bits));
+        job.count = std::max(job.count, job.above());
+    }
+    for (int i = 0; i < job.count - job.above(); ++i) {
         job.planes[i] = random.below(8) ? random.plane(n) : nullptr;
     }
     pair.compare(text("merge_bfp", dtype, n, bits), [&](const Table& t, Outputs& o) {

@@ -238,6 +238,7 @@ def merge_bfp(
     step: float | None,
     sign: Buffer | None,
     planes: Sequence[Buffer | None],
+    symbols: Buffer | None = None,
 ) -> None:
     """Decode block floating point: (-1)^s I 2^(E - bits), rounded once into the dtype.
 
@@ -258,8 +259,12 @@ def merge_bfp(
         A plane, or None for zeros.
     planes
         K planes, 0 to ``bits``, from bit ``bits`` - 1 down; None is a plane of zeros.
+    symbols
+        Bytes of the top 8 bits, or of all where there are fewer, none larger; None where planes
+        have them. The planes begin below then, and K counts both.
     """
-    impl().merge_bfp(dtype, out, bits, mid, scopes.flat, exponents, step, sign, planes)
+    flat = scopes.flat
+    impl().merge_bfp(dtype, out, bits, mid, flat, exponents, step, sign, planes, symbols)
 
 
 def merge_all(calls: Sequence[tuple[str, tuple[Any, ...]]]) -> list[bool]:

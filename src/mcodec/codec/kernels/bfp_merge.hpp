@@ -1,11 +1,61 @@
 // merge_bfp: planes to integers in a chunk of uint32, the sign in bit 31, and those to numbers.
 
-// A chunk of integers M' of `planes`, by bit, in groups of eight with the sign in the last bit.
+// What integers M' are made of: planes, by bit, in groups of eight with the sign in the last bit;
+// and bytes of the bits above the planes, if there are such.
+struct Parts {
+    const uint8_t* planes[32] = {};
+    const uint8_t* symbols = nullptr;
+    int below = 0;  // bits of the group with the sign that are below the symbol
+    int groups = 1;
+
+    explicit Parts(const MergeBfp& job) : symbols(job.symbols) {
+        const int own = job.count - job.above();
+        for (int i = 0; i < own; ++i) planes[own - 1 - i] = job.planes[i];
+        planes[8 * (own / 8) + 7] = job.sign;
+        below = own % 8;
+        groups = own / 8 + (symbols ? 2 : 1);
+    }
+
+    template <class Visit>
+    void inputs(Visit visit) {
+        for (const uint8_t*& plane : planes) {
+            if (plane) visit(plane, kW);
+        }
+        if (symbols) visit(symbols, kChunk);
+    }
+};
+
+// Puts symbols between the low bits and the sign of a group; what does not fit goes into the next.
+MC_INLINE void add_symbols(const Parts& parts, size_t from, u8v (&low)[8], u8v (&high)[8]) {
+    const int shift = parts.below;
+    const u8v kept = u8v{} + static_cast<uint8_t>((1 << shift) - 1);
+    fetch_ahead(parts.symbols + from, kChunk);
+#pragma GCC unroll 8
+    for (size_t v = 0; v < 8; ++v) {
+        const u8v symbol = load_lanes(parts.symbols + from + 16 * v);
+        const u8v above = (u8v)((u16v)symbol >> (8 - shift)) & kept;
+        high[v] = above | (low[v] & 0x80);
+        low[v] = (low[v] & kept) | ((u8v)((u16v)symbol << shift) & ~kept);
+    }
+}
+
+// The bytes of a chunk of integers, the sign in the highest bit of the last.
 template <int Groups>
-static void join_integers(const uint8_t* const* planes, size_t from, uint32_t* tile) {
+MC_INLINE void join_groups(const Parts& parts, size_t from, u8v (&g)[Groups][8]) {
+    for (int i = 0; i < Groups - 1; ++i) join_planes(parts.planes + 8 * i, from / 8, g[i]);
+    if (Groups == 1 || !parts.symbols) {
+        join_planes(parts.planes + 8 * (Groups - 1), from / 8, g[Groups - 1]);
+    } else {
+        add_symbols(parts, from, g[Groups == 1 ? 0 : Groups - 2], g[Groups - 1]);
+    }
+}
+
+// A chunk of integers M', the sign in bit 31.
+template <int Groups>
+static void join_integers(const Parts& parts, size_t from, uint32_t* tile) {
     constexpr int last = Groups - 1;
     u8v g[Groups][8];
-    for (int i = 0; i < Groups; ++i) join_planes(planes + 8 * i, from / 8, g[i]);
+    join_groups(parts, from, g);
     uint8_t* out = reinterpret_cast<uint8_t*>(tile);
     for (size_t v = 0; v < 8; ++v) {
         u8v b[4] = {};
@@ -18,12 +68,12 @@ static void join_integers(const uint8_t* const* planes, size_t from, uint32_t* t
     }
 }
 
-static void join_integers(const uint8_t* const* planes, int groups, size_t from, uint32_t* tile) {
-    switch (groups) {
-        case 1: return join_integers<1>(planes, from, tile);
-        case 2: return join_integers<2>(planes, from, tile);
-        case 3: return join_integers<3>(planes, from, tile);
-        default: return join_integers<4>(planes, from, tile);
+static void join_integers(const Parts& parts, size_t from, uint32_t* tile) {
+    switch (parts.groups) {
+        case 1: return join_integers<1>(parts, from, tile);
+        case 2: return join_integers<2>(parts, from, tile);
+        case 3: return join_integers<3>(parts, from, tile);
+        default: return join_integers<4>(parts, from, tile);
     }
 }
 
@@ -135,9 +185,9 @@ MC_INLINE void put_numbers(uint8_t* out, size_t v, u8v (&b)[4], f32v factor) {
 }
 
 template <Dtype D, int Groups, bool Mid>
-static void join_scaled(const uint8_t* const* planes, size_t from, float factor, uint8_t* out) {
+static void join_scaled(const Parts& parts, size_t from, float factor, uint8_t* out) {
     u8v g[Groups][8];
-    for (int i = 0; i < Groups; ++i) join_planes(planes + 8 * i, from / 8, g[i]);
+    join_groups(parts, from, g);
     const f32v factors = f32v{} + factor;
     for (size_t v = 0; v < 8; ++v) {
         u8v b[4] = {};
@@ -148,13 +198,12 @@ static void join_scaled(const uint8_t* const* planes, size_t from, float factor,
 }
 
 template <Dtype D, bool Mid>
-static void join_scaled(const uint8_t* const* planes, int groups, size_t from, float factor,
-                        uint8_t* out) {
-    switch (groups) {
-        case 1: return join_scaled<D, 1, Mid>(planes, from, factor, out);
-        case 2: return join_scaled<D, 2, Mid>(planes, from, factor, out);
-        case 3: return join_scaled<D, 3, Mid>(planes, from, factor, out);
-        default: return join_scaled<D, 4, Mid>(planes, from, factor, out);
+static void join_scaled(const Parts& parts, size_t from, float factor, uint8_t* out) {
+    switch (parts.groups) {
+        case 1: return join_scaled<D, 1, Mid>(parts, from, factor, out);
+        case 2: return join_scaled<D, 2, Mid>(parts, from, factor, out);
+        case 3: return join_scaled<D, 3, Mid>(parts, from, factor, out);
+        default: return join_scaled<D, 4, Mid>(parts, from, factor, out);
     }
 }
 
@@ -188,18 +237,13 @@ static void scale_doubles(const uint32_t* tile, bool step, const double* first,
 template <Dtype D>
 struct MergeIntegers {
     static constexpr bool kStream = true;
-    const uint8_t* planes[32] = {};
-    int groups;
+    Parts parts;
     bool mid;
     Scaling scaling;
     double step;
 
     explicit MergeIntegers(const MergeBfp& job)
-        : groups(job.count / 8 + 1),
-          mid(job.mid),
-          scaling{job.scale, 1, -job.count - job.mid, true, false, 0.0f} {
-        for (int i = 0; i < job.count; ++i) planes[job.count - 1 - i] = job.planes[i];
-        planes[8 * groups - 1] = job.sign;
+        : parts(job), mid(job.mid), scaling{job.scale, 1, -job.count - job.mid, true, false, 0.0f} {
         scaling.prepare(job.n);
         if (!job.scale.exponents) {
             step = job.scale.step * power_of_two(job.bits - job.count - mid);
@@ -211,21 +255,19 @@ struct MergeIntegers {
 
     template <class Visit>
     void inputs(Visit visit) {
-        for (const uint8_t*& plane : planes) {
-            if (plane) visit(plane, kW);
-        }
+        parts.inputs(visit);
     }
 
     void chunk(size_t at, size_t from, size_t count, uint8_t* out) const {
         if constexpr (D != Dtype::float64) {
             float factor = scaling.factor;
             if (scaling.exact && (scaling.uniform || scaling.shared(at, count, &factor))) {
-                return mid ? join_scaled<D, true>(planes, groups, from, factor, out)
-                           : join_scaled<D, false>(planes, groups, from, factor, out);
+                return mid ? join_scaled<D, true>(parts, from, factor, out)
+                           : join_scaled<D, false>(parts, from, factor, out);
             }
         }
         alignas(64) uint32_t tile[kChunk];
-        join_integers(planes, groups, from, tile);
+        join_integers(parts, from, tile);
         if (mid) to_middle(tile);
         if (!scaling.exact) return general(tile, at, count, out);
         alignas(64) float factors[kChunk];

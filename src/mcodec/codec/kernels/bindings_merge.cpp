@@ -59,7 +59,7 @@ void take_symbols(Buffers& buffers, MergeFloatSymbols& job, const std::string& d
 
 void take_bfp(Buffers& buffers, MergeBfp& job, const std::string& dtype, nb::handle out, int bits,
               bool mid, const ScopeTuple& scopes, nb::handle exponents, Step step, nb::handle sign,
-              nb::handle planes) {
+              nb::handle planes, nb::handle symbols) {
     job.dtype = dtype_from(dtype);
     const View to = buffers.items(out, item_size(job.dtype), true, "out");
     job.n = to.size;
@@ -69,7 +69,9 @@ void take_bfp(Buffers& buffers, MergeBfp& job, const std::string& dtype, nb::han
     job.mid = mid;
     job.scale = take_scale(buffers, scopes, exponents, step, job.n);
     job.sign = take_sign(buffers, sign, job.n);
-    job.count = take_planes(buffers, planes, job.n, 0, bits, job.planes);
+    if (!symbols.is_none()) job.symbols = buffers.bytes(symbols, job.n, false, "symbols");
+    const int above = job.above();
+    job.count = above + take_planes(buffers, planes, job.n, 0, bits - above, job.planes);
     if (mid && job.count == kMaxBits) fail("mid", "at most 23 planes");
 }
 
@@ -92,10 +94,10 @@ bool merge_symbols(const std::string& dtype, nb::handle out, nb::handle sign, nb
 
 void merge_bfp(const std::string& dtype, nb::handle out, int bits, bool mid,
                const ScopeTuple& scopes, nb::handle exponents, Step step, nb::handle sign,
-               nb::handle planes) {
+               nb::handle planes, nb::handle symbols) {
     Buffers buffers;
     MergeBfp job{};
-    take_bfp(buffers, job, dtype, out, bits, mid, scopes, exponents, step, sign, planes);
+    take_bfp(buffers, job, dtype, out, bits, mid, scopes, exponents, step, sign, planes, symbols);
     run<const MergeBfp>(active().merge_bfp, job);
 }
 
@@ -106,11 +108,11 @@ struct Merge {
 
 void take_call(Merge& to, const std::string& name, const nb::tuple& a) {
     const std::string dtype = nb::cast<std::string>(a[0]);
-    if (name == "merge_bfp" && a.size() == 9) {
+    if (name == "merge_bfp" && a.size() == 10) {
         const Step step = a[6].is_none() ? Step() : Step(nb::cast<double>(a[6]));
         auto& job = to.job.emplace<MergeBfp>();
         take_bfp(to.buffers, job, dtype, a[1], nb::cast<int>(a[2]), nb::cast<bool>(a[3]),
-                 nb::cast<ScopeTuple>(a[4]), a[5], step, a[7], a[8]);
+                 nb::cast<ScopeTuple>(a[4]), a[5], step, a[7], a[8], a[9]);
     } else if (name == "merge_float" && a.size() == 6) {
         take_float(to.buffers, to.job.emplace<MergeFloat>(), dtype, a[1], a[2], a[3], a[4], a[5]);
     } else if (name == "merge_symbols" && a.size() == 7) {
@@ -159,7 +161,7 @@ void bind_merge(nb::module_& m) {
     m.def("merge_symbols", &merge_symbols, arg(), arg(), arg().none(), arg(), arg(), arg(),
           arg().none());
     m.def("merge_bfp", &merge_bfp, arg(), arg(), arg(), arg(), arg(), arg().none(), arg().none(),
-          arg().none(), arg());
+          arg().none(), arg(), arg().none());
     m.def("merge_all", &merge_all);
 }
 

@@ -39,6 +39,13 @@ def arrays_of(planes: Sequence[Buffer | None]) -> list[Bytes | None]:
     return [None if plane is None else array_of(plane) for plane in planes]
 
 
+def planes_of(symbols: Buffer, n: int, count: int) -> list[Bytes]:
+    """Return the lowest bits of n bytes as planes, from the top down."""
+    values = array_of(symbols)
+    check_size(values, n, "symbols")
+    return [np.packbits(values >> k & 1, bitorder="little") for k in range(count - 1, -1, -1)]
+
+
 def check_format(dtype: str, values: Patterns, name: str) -> FloatFormat:
     """Return the format of a dtype whose patterns `values` are."""
     require(dtype in FLOATS, f"dtype: no float format {dtype!r}")

@@ -84,16 +84,21 @@ struct SplitBfp {
     uint8_t* planes[kMaxBits];  // `bits` of them, none null
 };
 
+// Where there are `symbols`, bytes of the top 8 bits or of all there are, `planes` begin below
+// them.
 struct MergeBfp {
     Dtype dtype;
     size_t n;
     uint8_t* out;
     int bits;
-    int count;  // of the planes, at most `bits`, and at most 23 with `mid`
+    int count;  // of the bits that are there, at most `bits`, and at most 23 with `mid`
     bool mid;
     Scale scale;
     const uint8_t* sign;
+    const uint8_t* symbols;
     const uint8_t* planes[kMaxBits];
+
+    int above() const { return symbols == nullptr ? 0 : bits < 8 ? bits : 8; }
 };
 
 struct PlanesToBytes {

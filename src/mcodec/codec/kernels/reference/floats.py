@@ -19,6 +19,7 @@ from mcodec.codec.kernels.checks import (
     check_scopes,
     check_size,
     places_of,
+    planes_of,
     require,
 )
 from mcodec.types import FLOATS, FloatFormat
@@ -243,19 +244,20 @@ def merge_bfp(
     step: float | None,
     sign: Buffer | None,
     planes: Sequence[Buffer | None],
+    symbols: Buffer | None = None,
 ) -> None:
     """See `mcodec.codec.kernels.merge_bfp`."""
     fmt = check_format(dtype, out, "out")
     n = out.size
     check_bfp(bits, step)
-    sign, *planes = arrays_of([sign, *planes])
+    above = [] if symbols is None else planes_of(symbols, n, min(8, bits))
+    sign, *planes = arrays_of([sign, *above, *planes])
     check_planes([sign, *planes], n, 1, bits + 1)
     require(not (mid and len(planes) == MAX_BITS), "mid: at most 23 planes")
     magnitude = _join(planes, n)
-    k = bits - len(planes)
+    k = bits - len(planes) - mid
     if mid:
         magnitude = np.where(magnitude != 0, 2 * magnitude + np.uint64(1), np.uint64(0))
-        k -= 1
     with np.errstate(over="ignore", under="ignore"):
         if step is not None:
             integer = np.ldexp(magnitude.astype(np.float32), k)
