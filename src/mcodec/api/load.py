@@ -166,9 +166,14 @@ class Decoders:
 
 
 def load(
-    reader: ContainerReader, targets: Iterable[Target], view: View, executor: Executor | None
+    reader: ContainerReader,
+    targets: Iterable[Target],
+    view: View,
+    executor: Executor | None,
+    *,
+    fresh: bool = False,
 ) -> None:
-    """Decode arrays into their places.
+    """Decode arrays into their places, which may be `fresh`: not written to before.
 
     After an error what the arrays hold is undefined.
 
@@ -189,7 +194,7 @@ def run_jobs(
     decoders = Decoders(reader, view)
 
     def decode(batch: Sequence[Job], own: Own) -> None:
-        decode_jobs(reader, decoders, view, batch, own)
+        decode_jobs(reader, decoders, view, batch, own, near=fresh)
 
     with ahead(reader, (job[:2] for job in jobs), view):
         decoders.make(jobs)
@@ -197,12 +202,18 @@ def run_jobs(
 
 
 def decode_jobs(
-    reader: ContainerReader, decoders: Decoders, view: View, jobs: Sequence[Job], own: Own
+    reader: ContainerReader,
+    decoders: Decoders,
+    view: View,
+    jobs: Sequence[Job],
+    own: Own,
+    *,
+    near: bool,
 ) -> list[NDArray[Any]]:
     """Decode blocks into the arrays that their jobs name; return an array for each block.
 
     It is one that a job names, where that takes the whole block; else the thread's, up to its next
-    batch.
+    batch. `near` is that of `write_all`.
 
     Raises
     ------
@@ -215,7 +226,7 @@ def decode_jobs(
             prepare(decoders[job.run], job, *streams)
             for job, streams in zip(jobs, found, strict=True)
         ]
-        return write_jobs(reader, jobs, writes, own)
+        return write_jobs(reader, jobs, writes, own, near=near)
     outs = []
     for index, job in enumerate(jobs):  # planes that are left out may be wanted after all
         with named(job.name):
@@ -249,7 +260,12 @@ def prepare(decoder: RunDecoder, job: Job, mode: int, streams: Sequence[Stream |
 
 
 def write_jobs(
-    reader: ContainerReader, jobs: Sequence[Job], writes: Sequence[Write], own: Own
+    reader: ContainerReader,
+    jobs: Sequence[Job],
+    writes: Sequence[Write],
+    own: Own,
+    *,
+    near: bool = False,
 ) -> list[NDArray[Any]]:
     """Write blocks into the arrays that their jobs name; return them as `decode_jobs` does.
 
@@ -265,7 +281,7 @@ def write_jobs(
         outs.append(own.room(spec, job.block, index) if out is None else out)
     blocks = list(zip(writes, outs, strict=True))
     try:
-        write_all(blocks)
+        write_all(blocks, near=near)
     except FormatError:
         for job, (write, out) in zip(jobs, blocks, strict=True):  # which of them
             with named(job.name):

@@ -86,7 +86,7 @@ class Copier:
         """Decode blocks and write their tensors' parts; return the bytes written."""
         with borrowed() as own:
             self._decoders.make(jobs)
-            outs = decode_jobs(self._reader, self._decoders, self._view, jobs, own)
+            outs = decode_jobs(self._reader, self._decoders, self._view, jobs, own, near=True)
             parts = [
                 part
                 for job, out in zip(jobs, outs, strict=True)

@@ -41,8 +41,11 @@ class Merges:
         write_all([(self, out)])
 
 
-def write_all(blocks: Sequence[tuple[Write, NDArray[Any]]]) -> None:
+def write_all(blocks: Sequence[tuple[Write, NDArray[Any]]], *, near: bool = False) -> None:
     """Write blocks, each into its array; those of kernels in one call, without the GIL.
+
+    `near` says that the arrays are fresh or will be read at once: then they are written through the
+    caches, where the pages were just cleared or the reader looks.
 
     Raises
     ------
@@ -62,6 +65,6 @@ def write_all(blocks: Sequence[tuple[Write, NDArray[Any]]]) -> None:
         for name, part, dtype, arguments in write.calls:
             calls.append((name, (dtype, bits if part is None else bits[part], *arguments)))
             owners.append(write)
-    for valid, owner in zip(kernels.merge_all(calls), owners, strict=True):
+    for valid, owner in zip(kernels.merge_all(calls, near=near), owners, strict=True):
         if not valid:
             raise invalid(owner.wrong)

@@ -267,7 +267,7 @@ def merge_bfp(
     impl().merge_bfp(dtype, out, bits, mid, flat, exponents, step, sign, planes, symbols)
 
 
-def merge_all(calls: Sequence[tuple[str, tuple[Any, ...]]]) -> list[bool]:
+def merge_all(calls: Sequence[tuple[str, tuple[Any, ...]]], *, near: bool = False) -> list[bool]:
     """Make several merges, in one call that drops the GIL once.
 
     Parameters
@@ -275,13 +275,15 @@ def merge_all(calls: Sequence[tuple[str, tuple[Any, ...]]]) -> list[bool]:
     calls
         ``merge_bfp``, ``merge_float`` or ``merge_symbols``, and all arguments of that function in
         their order; scopes as `Scopes.flat`.
+    near
+        Outputs are in the caches, or have to be there afterwards: they are not written past them.
 
     Returns
     -------
     list of bool
         False where `merge_symbols` would return it.
     """
-    return list(impl().merge_all(calls))
+    return list(impl().merge_all(calls, near))
 
 
 def planes_to_bytes(planes: Sequence[Bytes | None], out: Bytes) -> None:

@@ -292,7 +292,7 @@ struct MergeIntegers {
 template <Dtype D>
 static void merge_integers(const MergeBfp& job) {
     MergeIntegers<D> merge(job);
-    run_merge(merge, job.n, sizeof(typename Number<D>::pattern), job.out);
+    run_merge(merge, job.n, sizeof(typename Number<D>::pattern), job.out, job.near);
 }
 
 static void merge_bfp(const MergeBfp& job) noexcept {

@@ -135,7 +135,7 @@ bool run_call(Merge& merge) {
     return true;
 }
 
-std::vector<bool> merge_all(nb::handle calls) {
+std::vector<bool> merge_all(nb::handle calls, bool near) {
     const Items items(calls, "calls");
     std::deque<Merge> merges;
     for (int i = 0; i < items.size(); ++i) {
@@ -143,6 +143,7 @@ std::vector<bool> merge_all(nb::handle calls) {
         if (call.size() != 2) fail("calls", "must be pairs of a name and arguments");
         merges.emplace_back();
         take_call(merges.back(), nb::cast<std::string>(call[0]), nb::cast<nb::tuple>(call[1]));
+        std::visit([near](auto& job) { job.near = near; }, merges.back().job);
     }
     std::vector<bool> valid;
     {

@@ -76,9 +76,9 @@ MC_INLINE void fetch_ahead(const uint8_t* array, size_t bytes) {
 // at `at`; `from` is where they are in the arrays. kStream says whether its output, when large, is
 // better written past the cache.
 template <class Job>
-MC_INLINE void run_merge(Job& job, size_t n, size_t size, uint8_t* out) {
+MC_INLINE void run_merge(Job& job, size_t n, size_t size, uint8_t* out, bool near = false) {
     const size_t rest = n % kChunk, full = n - rest;
-    Sink sink(out, kStreams && Job::kStream && n * size >= kStreamFrom);
+    Sink sink(out, kStreams && Job::kStream && !near && n * size >= kStreamFrom);
     for (size_t at = 0; at < full; at += kChunk) {
         job.chunk(at, at, kChunk, sink.next());
         sink.push(kChunk * size);

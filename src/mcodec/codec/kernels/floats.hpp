@@ -183,13 +183,13 @@ struct SplitFields : Fields<D> {
 template <Dtype D>
 static void merge_fields(const MergeFloat& job) {
     MergeFields<D> merge(job);
-    run_placed<Fields<D>::size>(merge, job.n, job.to, job.out);
+    run_placed<Fields<D>::size>(merge, job.n, job.to, job.out, job.near);
 }
 
 template <Dtype D>
 static void merge_tops(MergeFloatSymbols& job) {
     MergeTops<D> merge(job);
-    run_placed<Fields<D>::size>(merge, job.n, job.to, job.out);
+    run_placed<Fields<D>::size>(merge, job.n, job.to, job.out, job.near);
     job.valid = merge.valid(job.first);
 }
 

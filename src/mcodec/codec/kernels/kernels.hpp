@@ -64,6 +64,7 @@ struct MergeFloat {
     uint8_t fill[2];
     int count;
     const uint8_t* planes[kMaxMantissa];
+    bool near = false;  // the output is in the caches, or is to be: no store goes past them
 };
 
 // exponent[1] has symbols: 0, or 4 (exponent - first) + the first two mantissa bits; `planes` begin
@@ -97,6 +98,7 @@ struct MergeBfp {
     const uint8_t* sign;
     const uint8_t* symbols;
     const uint8_t* planes[kMaxBits];
+    bool near = false;  // as above
 
     int above() const { return symbols == nullptr ? 0 : bits < 8 ? bits : 8; }
 };

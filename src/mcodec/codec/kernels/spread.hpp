@@ -72,11 +72,11 @@ MC_INLINE void run_spread(Job& job, size_t count, const Spread& to, uint8_t* out
 }
 
 template <size_t Size, class Job>
-MC_INLINE void run_placed(Job& job, size_t n, const Spread& to, uint8_t* out) {
+MC_INLINE void run_placed(Job& job, size_t n, const Spread& to, uint8_t* out, bool near = false) {
     if (to.mask) {
         run_spread<Size>(job, n, to, out);
     } else {
-        run_merge(job, n, Size, out);
+        run_merge(job, n, Size, out, near);
     }
 }
 

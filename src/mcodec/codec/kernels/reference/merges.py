@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
-def merge_all(calls: Sequence[tuple[str, tuple[Any, ...]]]) -> list[bool]:
+def merge_all(calls: Sequence[tuple[str, tuple[Any, ...]]], near: bool = False) -> list[bool]:
     """See `mcodec.codec.kernels.merge_all`."""
     merges: dict[str, Callable[..., object]] = {
         "merge_bfp": merge_bfp,
