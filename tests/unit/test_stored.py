@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from array import array
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from mcodec import frames, stored
 from mcodec.container.rows import EMPTY_HASH, ROW
 from mcodec.frames import FrameError
 from mcodec.stored import ChunkError, Scratch, reference
-from mcodec.types import FILL, RAW, ZSTD
+from mcodec.stored.placed import Placed
+from mcodec.types import FILL, RAW, ZSTD, Fill
 from support import cases
 
 if TYPE_CHECKING:
@@ -151,6 +153,36 @@ def test_chunks_anywhere(sizes: list[int], gaps: list[int], shuffled: Any) -> No
             assert bytes(held[at : at + len(data)]) == data
     finally:
         os.close(reader)
+
+
+def test_streams_of_a_chunk() -> None:
+    """Six streams of a page each, 64 zeros, and a seventh; one in a frame; two of a fill."""
+    page = os.urandom(4096)
+    shared = b"".join(page[i:] + page[:i] for i in range(6)) + bytes(64) + b"last"
+    kinds = ((shared, RAW, 7, len(shared)), (GOOD, ZSTD, 1, len(TEXT)), (b"", FILL, 2, 9))
+    file, rows = b"", []
+    for data, coder, streams, raw in kinds:
+        packed = bytearray(row(data, len(file), coder, raw))
+        packed[25], packed[27] = (7 if coder == FILL else 0), streams
+        rows.append(bytes(packed))
+        file += data
+    lengths = array("Q", [*[4096] * 6, 4, 1, 4, 5])
+    for source in ([(0, file)], file):
+        scratch = Scratch()
+        found = scratch.place(source, b"".join(rows), lengths, verify=False)
+        mapping = memoryview(file) if source is file else None
+        streams = Placed(memoryview(scratch.memory), mapping, found[:10], found[10:])
+        assert [bytes(stream) for stream in streams[:6]] == [page[i:] + page[:i] for i in range(6)]
+        assert (bytes(streams[6]), bytes(streams[7])) == (b"last", TEXT)
+        assert streams[8:] == [Fill(7, 4), Fill(7, 5)]
+        assert not streams.plain
+    for wrong in ([*[4096] * 6, 5, 1, 4, 5], [*[4096] * 6, 4, 1, 4, 4], [4096] * 9):
+        with pytest.raises(ChunkError, match="not as long"):
+            Scratch().place([(0, file)], b"".join(rows), array("Q", wrong), verify=False)
+    damaged = file[:24580] + b"x" + file[24581:]
+    for source in ([(0, damaged)], damaged):
+        with pytest.raises(ChunkError, match="not as long"):
+            Scratch().place(source, b"".join(rows), lengths, verify=False)
 
 
 def test_a_hash_that_does_not_match() -> None:

@@ -236,7 +236,7 @@ def decode_jobs(
 
 def fetch(
     reader: ContainerReader, jobs: Sequence[Job], own: Own
-) -> list[tuple[int, list[Stream | None]]]:
+) -> list[tuple[int, Sequence[Stream | None]]]:
     """Read the blocks of jobs; they lie in what the thread keeps, up to its next read.
 
     Raises

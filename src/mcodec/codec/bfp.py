@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from mcodec.codec.base import CANONICAL, FLOAT_DTYPES, Codec, Partner, View
+from mcodec.codec.bfp_placed import can_merge, merge_placed
 from mcodec.codec.config import refuse_unknown, take_int, take_step, take_word
 from mcodec.codec.exponents import block_exponents, checked, exponents_of
 from mcodec.codec.magnitudes import (
@@ -24,6 +25,7 @@ from mcodec.codec.merges import Merges
 from mcodec.codec.scope import TENSOR, Scope, parse_scope
 from mcodec.codec.streams import as_plane, empty_planes, patterns, plane_bytes, plane_of
 from mcodec.errors import CodecConfigError
+from mcodec.stored.placed import Placed
 from mcodec.types import BLOCK, FLOATS, RunSpec, StreamSpec
 
 if TYPE_CHECKING:
@@ -271,6 +273,8 @@ class BfpCodec(Codec):
         count = self.bits if view.planes is None else max(1, min(view.planes, self.bits))
         width, midpoint, above = self.bits, self._midpoint(view, count), min(SYMBOL_BITS, self.bits)
         exponents = checked(run.dtype, streams[0]) if self.scope.kind == "block" else head
+        if isinstance(streams, Placed) and can_merge(self, run, mode, streams, view):
+            return merge_placed(self, run, block, mode, streams, exponents)
         streams, symbols = streams[self.first_magnitude - 1 :], None
         if mode == SYMBOLS and self.signs == "full" and above <= count and view.planes != 0:
             symbols, count = symbols_of(streams[1], above), count - above

@@ -23,6 +23,7 @@ from mcodec.codec.streams import (
     plane_of,
 )
 from mcodec.errors import CodecConfigError
+from mcodec.stored.placed import Placed
 from mcodec.types import FLOATS, Fill, FloatFormat, RunSpec, StreamSpec, numpy_dtype
 
 if TYPE_CHECKING:
@@ -192,9 +193,8 @@ class FloatCodec(Codec):
             mode, streams = 0, [streams[0], *fields, *streams[2:]]
         first = 2 if form.exponent <= 8 else 3
         end = None if count == stored else first + count
-        name, merged = _call(run.dtype, mode, streams[:end], n)
-        merge = (name, None, run.dtype, (*merged, None))
-        whole = Merges((merge,), wrong=float_symbols.TOO_WIDE)
+        name, merged = _call(run.dtype, mode, streams if end is None else streams[:end], n)
+        whole = Merges(((name, None, run.dtype, (*merged, None)),), wrong=float_symbols.TOO_WIDE)
         if count == stored and not (view.dither and partner is not None):
             return whole
 
@@ -280,12 +280,13 @@ def _call(
 
     Planes that are missing at the end are zeros.
     """
-    form = FLOATS[dtype]
+    form, first = FLOATS[dtype], float_symbols.first_exponent(mode)
+    if mode and n % 8 == 0 and isinstance(streams, Placed) and streams.plain:
+        return "placed_symbols", (streams.memory, streams.offsets, first)
     sign = plane_of(streams[0], n)
     if mode:
-        first, symbols = float_symbols.first_exponent(mode), bytes_of(streams[1])
         below = [plane_of(stream, n) for stream in streams[2:]]
-        return "merge_symbols", (sign, symbols, first, below)
+        return "merge_symbols", (sign, bytes_of(streams[1]), first, below)
     start = 2 if form.exponent <= 8 else 3
     exponents = [_exponent(stream, form, i) for i, stream in enumerate(streams[1:start])]
     planes = [plane_of(stream, n) for stream in streams[start:]]

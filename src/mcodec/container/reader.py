@@ -175,7 +175,7 @@ class ContainerReader:
 
     def read_blocks(
         self, places: Sequence[tuple[int, int]], scratch: Scratch
-    ) -> list[tuple[int, list[Stream | None]]]:
+    ) -> list[tuple[int, Sequence[Stream | None]]]:
         """Read all streams of several blocks at once, as `read_streams` does one by one.
 
         They lie in `scratch`, where the next read will put others.

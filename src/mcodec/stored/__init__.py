@@ -265,10 +265,44 @@ class Scratch:
         OSError
             The file cannot be read.
         """
-        found = _impl.read(source, rows, self.memory, verify)
+        found: list[int] = self._read(source, rows, verify, None)
+        return found
+
+    def place(
+        self,
+        source: int | Buffer | Sequence[tuple[int, Buffer]],
+        rows: Buffer,
+        lengths: array[int],
+        *,
+        verify: bool,
+    ) -> memoryview:
+        """Read chunks as `read` does, and cut those of several streams into these.
+
+        Parameters
+        ----------
+        source, rows, verify
+            As there.
+        lengths
+            Bytes of all streams, as 64-bit numbers; those of one that is alone do not count.
+
+        Returns
+        -------
+        memoryview of 64-bit integers
+            For `Placed`: the offset of each stream, then the length of each.
+
+        Raises
+        ------
+        ChunkError, OSError
+            As there; also where the streams are not all of a chunk.
+        """
+        found = self._read(source, rows, verify, lengths)
+        return memoryview(found).cast("q")
+
+    def _read(self, source: Any, rows: Buffer, verify: bool, lengths: array[int] | None) -> Any:
+        found = _impl.read(source, rows, self.memory, verify, lengths)
         if isinstance(found, int):
             self.memory = bytearray(found)
-            found = _impl.read(source, rows, self.memory, verify)
-        if not isinstance(found, list):
+            found = _impl.read(source, rows, self.memory, verify, lengths)
+        if isinstance(found, tuple):
             raise ChunkError(found)
         return found

@@ -1,15 +1,29 @@
 // The module `_stored`: chunks of several blocks in one call, without the GIL; and row tables.
 #include "held.hpp"
-#include "rows.hpp"
+#include "places.hpp"
 
 #include <deque>
+#include <optional>
 
 namespace nb = nanobind;
 
 namespace mcodec {
 namespace {
 
-nb::object outcome(const Failure& failure, const Plan& plan) {
+// Offsets and lengths of streams, one after the other.
+nb::object packed(const Places& places) {
+    const size_t size = places.offsets.size() * sizeof(int64_t);
+    nb::object made =
+        nb::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(2 * size)));
+    if (!made.is_valid()) throw nb::python_error();
+    if (size != 0) {
+        std::memcpy(PyBytes_AS_STRING(made.ptr()), places.offsets.data(), size);
+        std::memcpy(PyBytes_AS_STRING(made.ptr()) + size, places.lengths.data(), size);
+    }
+    return made;
+}
+
+nb::object outcome(const Failure& failure, const Plan& plan, const Places* places) {
     static const char* const kKinds[] = {"", "hash", "frame", "short"};
     if (failure.kind == Failure::kSystem) {
         errno = failure.error;
@@ -19,6 +33,7 @@ nb::object outcome(const Failure& failure, const Plan& plan) {
     if (failure.kind != Failure::kNone) {
         return nb::make_tuple(failure.row, kKinds[failure.kind], failure.what);
     }
+    if (places != nullptr) return packed(*places);
     nb::list starts;
     for (const Chunk& chunk : plan.chunks) {
         starts.append(chunk.at == kMapped ? Py_ssize_t{-1} : static_cast<Py_ssize_t>(chunk.at));
@@ -26,9 +41,13 @@ nb::object outcome(const Failure& failure, const Plan& plan) {
     return starts;
 }
 
-// See `mcodec.stored.read`.
-nb::object read(nb::handle source, nb::handle rows, nb::handle scratch, bool verify) {
+// See `mcodec.stored.Scratch.read` and, with lengths, `place`.
+nb::object read(nb::handle source, nb::handle rows, nb::handle scratch, bool verify,
+                nb::handle lengths) {
     const Held packed(rows, 0);
+    std::optional<Held> sizes;
+    if (!lengths.is_none()) sizes.emplace(lengths, 0);
+    Places places;
     const Held room(scratch, PyBUF_WRITABLE);
     const bool is_file = nb::isinstance<nb::int_>(source);
     const bool mapped = !is_file && PyObject_CheckBuffer(source.ptr());
@@ -59,8 +78,14 @@ nb::object read(nb::handle source, nb::handle rows, nb::handle scratch, bool ver
         if (failure.kind == Failure::kNone) {
             failure = decode(found, mapped ? segments.data() : nullptr, room.data(), verify);
         }
+        if (failure.kind == Failure::kNone && sizes &&
+            !place_streams(found, mapped ? segments.data() : nullptr, room.data(),
+                           reinterpret_cast<const uint64_t*>(sizes->data()),
+                           sizes->size() / sizeof(uint64_t), places)) {
+            failure = {Failure::kFrame, 0, "streams are not as long as they should be", 0};
+        }
     }
-    return outcome(failure, found);
+    return outcome(failure, found, sizes ? &places : nullptr);
 }
 
 // See `mcodec.stored.plain_rows`.
@@ -89,7 +114,7 @@ void bind_lists(nb::module_& m);   // bindings_lists.cpp
 }  // namespace mcodec
 
 NB_MODULE(_stored, m) {
-    m.def("read", &mcodec::read);
+    m.def("read", &mcodec::read, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none());
     m.def("plain_rows", &mcodec::count_plain);
     m.def("overlap", &mcodec::find_overlap);
     mcodec::bind_coders(m);

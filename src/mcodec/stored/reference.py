@@ -23,6 +23,7 @@ def read(
     rows: Buffer,
     scratch: bytearray,
     verify: bool,
+    lengths: array[int] | None,
 ) -> tuple[int, str, str]:
     """Refuse: see `mcodec.stored.Scratch.read`."""
     return 0, "reference", "chunks are read one by one"

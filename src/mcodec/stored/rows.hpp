@@ -18,14 +18,18 @@ constexpr uint64_t kMaxRaw = 64ull << 20;
 constexpr uint64_t kStagger = 64;
 constexpr uint64_t kPage = 4096;
 
+// Whether 64 zeros follow stream `i` of a raw chunk if it is not the last.
+inline bool staggers(size_t i, uint64_t length) {
+    return i % 6 == 5 && length > 0 && length % kPage == 0;
+}
+
 // The Raw of a chunk of streams, with its staggers; kVariable where they do not say.
 inline uint64_t raw_of(const uint64_t* lengths, size_t streams, uint8_t coder) {
     uint64_t total = 0;
     for (size_t i = 0; i < streams; ++i) {
         if (lengths[i] > kMaxRaw) return kVariable;
         total += lengths[i];
-        const bool staggers = i % 6 == 5 && lengths[i] > 0 && lengths[i] % kPage == 0;
-        if (coder == kRaw && staggers && i + 1 < streams) total += kStagger;
+        if (coder == kRaw && staggers(i, lengths[i]) && i + 1 < streams) total += kStagger;
     }
     return total;
 }

@@ -260,8 +260,7 @@ def merge_bfp(
     planes
         K planes, 0 to ``bits``, from bit ``bits`` - 1 down; None is a plane of zeros.
     symbols
-        Bytes of the top 8 bits, or of all where there are fewer, none larger; None where planes
-        have them. The planes begin below then, and K counts both.
+        Bytes of the top 8 bits, or of all if there are fewer: planes begin below, K counts both.
     """
     flat = scopes.flat
     impl().merge_bfp(dtype, out, bits, mid, flat, exponents, step, sign, planes, symbols)
@@ -273,10 +272,10 @@ def merge_all(calls: Sequence[tuple[str, tuple[Any, ...]]], *, near: bool = Fals
     Parameters
     ----------
     calls
-        ``merge_bfp``, ``merge_float`` or ``merge_symbols``, and all arguments of that function in
-        their order; scopes as `Scopes.flat`.
+        ``merge_bfp``, ``merge_float``, ``merge_symbols``, and all arguments of the function; scopes
+        as `Scopes.flat`. ``placed_…`` take a memory and offsets for streams (`reference.merges`).
     near
-        Outputs are in the caches, or have to be there afterwards: they are not written past them.
+        Outputs are in the caches, or are to be: they are not written past them.
 
     Returns
     -------

@@ -5,6 +5,8 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+#include <cstring>
 #include <deque>
 #include <string>
 #include <variant>
@@ -15,13 +17,17 @@ namespace nb = nanobind;
 namespace mcodec {
 namespace {
 
+void take_output(Buffers& buffers, MergeFloat& job, nb::handle out, nb::handle mask) {
+    const View to = buffers.items(out, item_size(job.dtype), true, "out");
+    job.n = take_spread(buffers, mask, to.size, &job.to);
+    job.out = to.data;
+}
+
 // What merge_float and merge_symbols have in common; `above` mantissa bits are no planes.
 void take_merge(Buffers& buffers, MergeFloat& job, const std::string& dtype, nb::handle out,
                 nb::handle sign, nb::handle planes, int above, nb::handle mask) {
     job.dtype = dtype_from(dtype);
-    const View to = buffers.items(out, item_size(job.dtype), true, "out");
-    job.n = take_spread(buffers, mask, to.size, &job.to);
-    job.out = to.data;
+    take_output(buffers, job, out, mask);
     job.sign = take_sign(buffers, sign, job.n);
     const int most = format_of(job.dtype).mantissa - above;
     job.count = take_planes(buffers, planes, job.n, 0, most, job.planes);
@@ -46,20 +52,75 @@ void take_float(Buffers& buffers, MergeFloat& job, const std::string& dtype, nb:
     }
 }
 
+Dtype symbols_dtype(const std::string& name) {
+    if (name == "float64") fail("dtype", "float64 has no symbols");
+    return dtype_from(name);
+}
+
+uint8_t first_exponent(Dtype dtype, int first) {
+    const int end = dtype == Dtype::float16 ? 1 : 1 << format_of(dtype).exponent;
+    if (first < 0 || first >= end || first % 2) fail("first", "must be an even exponent");
+    return static_cast<uint8_t>(first);
+}
+
 void take_symbols(Buffers& buffers, MergeFloatSymbols& job, const std::string& dtype,
                   nb::handle out, nb::handle sign, nb::handle symbols, int first, nb::handle planes,
                   nb::handle mask) {
-    if (dtype == "float64") fail("dtype", "float64 has no symbols");
+    symbols_dtype(dtype);
     take_merge(buffers, job, dtype, out, sign, planes, 2, mask);
     job.exponent[1] = buffers.bytes(symbols, job.n, false, "symbols");
-    const int end = job.dtype == Dtype::float16 ? 1 : 1 << format_of(job.dtype).exponent;
-    if (first < 0 || first >= end || first % 2) fail("first", "must be an even exponent");
-    job.first = static_cast<uint8_t>(first);
+    job.first = first_exponent(job.dtype, first);
 }
 
-void take_bfp(Buffers& buffers, MergeBfp& job, const std::string& dtype, nb::handle out, int bits,
-              bool mid, const ScopeTuple& scopes, nb::handle exponents, Step step, nb::handle sign,
-              nb::handle planes, nb::handle symbols) {
+// Streams of a block that lie in one memory, at some offsets.
+class Placed {
+  public:
+    Placed(Buffers& buffers, nb::handle memory, nb::handle offsets)
+        : memory_(buffers.items(memory, 1, false, "memory")),
+          offsets_(buffers.items(offsets, sizeof(int64_t), false, "offsets")) {}
+
+    // The next stream.
+    const uint8_t* take(size_t size) {
+        int64_t offset = -1;
+        if (next_ < offsets_.size) {
+            std::memcpy(&offset, offsets_.data + next_ * sizeof offset, sizeof offset);
+        }
+        ++next_;
+        const auto at = static_cast<uint64_t>(offset);
+        if (offset < 0 || at > memory_.size || size > memory_.size - at) {
+            fail("offsets", "a stream is not in the memory");
+        }
+        return memory_.data + at;
+    }
+
+    // All that are left, bit-planes of n elements.
+    int take_planes(size_t n, int most, const uint8_t** to) {
+        const size_t count = offsets_.size - std::min(offsets_.size, next_);
+        if (count > static_cast<size_t>(most)) fail("offsets", "there are too many");
+        for (size_t i = 0; i < count; ++i) to[i] = take(plane_size(n));
+        return static_cast<int>(count);
+    }
+
+  private:
+    View memory_, offsets_;
+    size_t next_ = 0;
+};
+
+void take_placed_symbols(Buffers& buffers, MergeFloatSymbols& job, const std::string& dtype,
+                         nb::handle out, nb::handle memory, nb::handle offsets, int first,
+                         nb::handle mask) {
+    job.dtype = symbols_dtype(dtype);
+    take_output(buffers, job, out, mask);
+    Placed streams(buffers, memory, offsets);
+    job.sign = streams.take(plane_size(job.n));
+    job.exponent[1] = streams.take(job.n);
+    job.count = streams.take_planes(job.n, format_of(job.dtype).mantissa - 2, job.planes);
+    job.first = first_exponent(job.dtype, first);
+}
+
+// What a block is decoded by, but for its streams.
+void take_scaled(Buffers& buffers, MergeBfp& job, const std::string& dtype, nb::handle out,
+                 int bits, bool mid, const ScopeTuple& scopes, nb::handle exponents, Step step) {
     job.dtype = dtype_from(dtype);
     const View to = buffers.items(out, item_size(job.dtype), true, "out");
     job.n = to.size;
@@ -68,11 +129,31 @@ void take_bfp(Buffers& buffers, MergeBfp& job, const std::string& dtype, nb::han
     job.bits = bits;
     job.mid = mid;
     job.scale = take_scale(buffers, scopes, exponents, step, job.n);
+}
+
+void check_middle(const MergeBfp& job) {
+    if (job.mid && job.count == kMaxBits) fail("mid", "at most 23 planes");
+}
+
+void take_placed_bfp(Buffers& buffers, MergeBfp& job, nb::handle memory, nb::handle offsets,
+                     bool symbols) {
+    Placed streams(buffers, memory, offsets);
+    job.sign = streams.take(plane_size(job.n));
+    if (symbols) job.symbols = streams.take(job.n);
+    job.count = job.above();
+    job.count += streams.take_planes(job.n, job.bits - job.count, job.planes);
+    check_middle(job);
+}
+
+void take_bfp(Buffers& buffers, MergeBfp& job, const std::string& dtype, nb::handle out, int bits,
+              bool mid, const ScopeTuple& scopes, nb::handle exponents, Step step, nb::handle sign,
+              nb::handle planes, nb::handle symbols) {
+    take_scaled(buffers, job, dtype, out, bits, mid, scopes, exponents, step);
     job.sign = take_sign(buffers, sign, job.n);
     if (!symbols.is_none()) job.symbols = buffers.bytes(symbols, job.n, false, "symbols");
     const int above = job.above();
     job.count = above + take_planes(buffers, planes, job.n, 0, bits - above, job.planes);
-    if (mid && job.count == kMaxBits) fail("mid", "at most 23 planes");
+    check_middle(job);
 }
 
 void merge_float(const std::string& dtype, nb::handle out, nb::handle sign, nb::handle exponent,
@@ -108,11 +189,22 @@ struct Merge {
 
 void take_call(Merge& to, const std::string& name, const nb::tuple& a) {
     const std::string dtype = nb::cast<std::string>(a[0]);
-    if (name == "merge_bfp" && a.size() == 10) {
+    const bool bfp = (name == "merge_bfp" || name == "placed_bfp") && a.size() == 10;
+    if (bfp) {
         const Step step = a[6].is_none() ? Step() : Step(nb::cast<double>(a[6]));
         auto& job = to.job.emplace<MergeBfp>();
-        take_bfp(to.buffers, job, dtype, a[1], nb::cast<int>(a[2]), nb::cast<bool>(a[3]),
-                 nb::cast<ScopeTuple>(a[4]), a[5], step, a[7], a[8], a[9]);
+        const int bits = nb::cast<int>(a[2]);
+        const bool mid = nb::cast<bool>(a[3]);
+        const auto scopes = nb::cast<ScopeTuple>(a[4]);
+        if (name == "merge_bfp") {
+            take_bfp(to.buffers, job, dtype, a[1], bits, mid, scopes, a[5], step, a[7], a[8], a[9]);
+        } else {
+            take_scaled(to.buffers, job, dtype, a[1], bits, mid, scopes, a[5], step);
+            take_placed_bfp(to.buffers, job, a[7], a[8], nb::cast<bool>(a[9]));
+        }
+    } else if (name == "placed_symbols" && a.size() == 6) {
+        take_placed_symbols(to.buffers, to.job.emplace<MergeFloatSymbols>(), dtype, a[1], a[2],
+                            a[3], nb::cast<int>(a[4]), a[5]);
     } else if (name == "merge_float" && a.size() == 6) {
         take_float(to.buffers, to.job.emplace<MergeFloat>(), dtype, a[1], a[2], a[3], a[4], a[5]);
     } else if (name == "merge_symbols" && a.size() == 7) {
