@@ -171,11 +171,11 @@ def test_streams_of_a_chunk() -> None:
         scratch = Scratch()
         found = scratch.place(source, b"".join(rows), lengths, verify=False)
         mapping = memoryview(file) if source is file else None
-        streams = Placed(memoryview(scratch.memory), mapping, found[:10], found[10:])
-        assert [bytes(stream) for stream in streams[:6]] == [page[i:] + page[:i] for i in range(6)]
-        assert (bytes(streams[6]), bytes(streams[7])) == (b"last", TEXT)
-        assert streams[8:] == [Fill(7, 4), Fill(7, 5)]
-        assert not streams.plain
+        placed = Placed(memoryview(scratch.memory), mapping, found[:10], found[10:])
+        assert [bytes(stream) for stream in placed[:6]] == [page[i:] + page[:i] for i in range(6)]
+        assert (bytes(placed[6]), bytes(placed[7])) == (b"last", TEXT)
+        assert placed[8:] == [Fill(7, 4), Fill(7, 5)]
+        assert not placed.plain
     for wrong in ([*[4096] * 6, 5, 1, 4, 5], [*[4096] * 6, 4, 1, 4, 4], [4096] * 9):
         with pytest.raises(ChunkError, match="not as long"):
             Scratch().place([(0, file)], b"".join(rows), array("Q", wrong), verify=False)
