@@ -68,17 +68,19 @@ def test_streams_of_one_memory(target: str) -> None:
             size, count = n // 8, 3
             memory = memoryview(rng.bytes(5 + n + (count + 1) * size))
             offsets = np.array([5 + n, 5, *(5 + n + (i + 1) * size for i in range(count))])
-            sign, symbols, *planes = (
+            parts: list[Any] = [
                 memory[at : at + (n if at == 5 else size)] for at in offsets.tolist()
-            )
+            ]
+            sign, symbols, *planes = parts
             outs = [np.zeros(n, f"<u{form.width // 8}") for _ in range(6)]
+            planes[1], offsets[3] = None, -1
             how = (11, False, TENSOR.flat, np.array([3], np.int16), None)
             where = memory, offsets
             all_calls: list[tuple[str, tuple[Any, ...]]] = [
                 ("merge_bfp", (dtype, outs[0], *how, sign, planes, symbols)),
-                ("placed_bfp", (dtype, outs[1], *how, *where, True)),
+                ("placed_bfp", (dtype, outs[1], *how, *where, True, 0)),
                 ("merge_bfp", (dtype, outs[2], *how, sign, planes, None)),
-                ("placed_bfp", (dtype, outs[3], *how, memory, offsets[[0, 2, 3, 4]], False)),
+                ("placed_bfp", (dtype, outs[3], *how, memory, offsets[[0, 2, 3, 4]], False, 0)),
             ]
             if dtype != "float64":
                 all_calls += [
@@ -86,14 +88,16 @@ def test_streams_of_one_memory(target: str) -> None:
                     ("placed_symbols", (dtype, outs[5], *where, 0, None)),
                 ]
             with kernels.forced(target):
-                valid = kernels.merge_all(all_calls, near=n == 8)
+                valid = kernels.merge_all(all_calls, [n == 8] * len(all_calls))
             assert valid[4:5] == valid[5:]
             for ours, theirs in zip(outs[1::2], outs[::2], strict=True):
                 assert ours.tobytes() == theirs.tobytes() or not all(valid)
-            for wrong in (-1, len(memory) - size + 1, len(memory) + 1):
+            for wrong in (-2, len(memory) - size + 1, len(memory) + 1):
                 bad = np.array([wrong, 5])
                 with kernels.forced(target), pytest.raises(ValueError, match=r"offsets|planes"):
-                    kernels.merge_all([("placed_bfp", (dtype, outs[1], *how, memory, bad, True))])
+                    kernels.merge_all(
+                        [("placed_bfp", (dtype, outs[1], *how, memory, bad, True, 0))]
+                    )
 
 
 @every_target

@@ -14,7 +14,7 @@ from mcodec.api.batches import work
 from mcodec.api.decode import RunDecoder
 from mcodec.api.naming import named
 from mcodec.codec.base import Codec
-from mcodec.codec.merges import write_all
+from mcodec.codec.merges import in_parts, write_all
 from mcodec.errors import FormatError, UsageError
 from mcodec.stored import Scratch
 from mcodec.types import itemsize, numpy_dtype
@@ -274,21 +274,27 @@ def write_jobs(
     FormatError
         ``stream_invalid``: a block breaks a rule that shows when it is decoded.
     """
-    outs = []
-    for index, job in enumerate(jobs):
+    outs, blocks, owners = [], [], []
+    for index, (job, write) in enumerate(zip(jobs, writes, strict=True)):
         spec = reader.runs[job.run]
         out = job.whole(spec)
-        outs.append(own.room(spec, job.block, index) if out is None else out)
-    blocks = list(zip(writes, outs, strict=True))
+        parts = [] if out is not None else in_parts(write, job.parts)
+        if parts:
+            blocks += [(*part, near) for part in parts]
+        else:
+            whole = own.room(spec, job.block, index) if out is None else out
+            blocks.append((write, whole, near or out is None))
+            outs.append(whole)
+        owners += [job] * (len(parts) or 1)
     try:
-        write_all(blocks, near=near)
+        write_all(blocks)
     except FormatError:
-        for job, (write, out) in zip(jobs, blocks, strict=True):  # which of them
+        for job, block in zip(owners, blocks, strict=True):  # which of them
             with named(job.name):
-                write(out)
+                block[0](block[1])
         raise
-    for job, out in zip(jobs, outs, strict=True):
-        if job.whole(reader.runs[job.run]) is None:
+    for job, (_, out, _) in zip(owners, blocks, strict=True):
+        if not any(out is target for _, target in job.parts):
             job.cut(out)
     return outs
 

@@ -281,7 +281,7 @@ def _call(
     Planes that are missing at the end are zeros.
     """
     form, first = FLOATS[dtype], float_symbols.first_exponent(mode)
-    if mode and n % 8 == 0 and isinstance(streams, Placed) and streams.plain:
+    if mode and n % 8 == 0 and isinstance(streams, Placed) and streams.symbols(1):
         return "placed_symbols", (streams.memory, streams.offsets, first)
     sign = plane_of(streams[0], n)
     if mode:

@@ -38,14 +38,17 @@ class Merges:
 
     def __call__(self, out: NDArray[Any]) -> None:
         """Write the block."""
-        write_all([(self, out)])
+        write_all([(self, out, False)])
 
 
-def write_all(blocks: Sequence[tuple[Write, NDArray[Any]]], *, near: bool = False) -> None:
+def write_all(blocks: Sequence[tuple[Write, NDArray[Any], bool]]) -> None:
     """Write blocks, each into its array; those of kernels in one call, without the GIL.
 
-    `near` says that the arrays are fresh or will be read at once: then they are written through the
-    caches, where the pages were just cleared or the reader looks.
+    Parameters
+    ----------
+    blocks
+        What writes a block, the array, and whether that is fresh or will be read at once: it is
+        written through the caches then, where its pages were just cleared or the reader looks.
 
     Raises
     ------
@@ -54,8 +57,8 @@ def write_all(blocks: Sequence[tuple[Write, NDArray[Any]]], *, near: bool = Fals
     """
     from mcodec.codec import kernels
 
-    calls, owners = [], []
-    for write, out in blocks:
+    calls, owners, nears = [], [], []
+    for write, out, near in blocks:
         if not isinstance(write, Merges):
             write(out)
             continue
@@ -65,6 +68,23 @@ def write_all(blocks: Sequence[tuple[Write, NDArray[Any]]], *, near: bool = Fals
         for name, part, dtype, arguments in write.calls:
             calls.append((name, (dtype, bits if part is None else bits[part], *arguments)))
             owners.append(write)
-    for valid, owner in zip(kernels.merge_all(calls, near=near), owners, strict=True):
+            nears.append(near)
+    for valid, owner in zip(kernels.merge_all(calls, nears), owners, strict=True):
         if not valid:
             raise invalid(owner.wrong)
+
+
+def in_parts(
+    write: Write, parts: Sequence[tuple[slice, NDArray[Any]]]
+) -> list[tuple[Write, NDArray[Any]]]:
+    """Return what writes parts of a block straight into arrays; nothing where kernels do not."""
+    if not isinstance(write, Merges):
+        return []
+    calls = {(part.start, part.stop): call for call in write.calls if (part := call[1]) is not None}
+    found: list[tuple[Write, NDArray[Any]]] = []
+    for part, out in parts:
+        call = calls.get((part.start, part.stop))
+        if call is None:
+            return []
+        found.append((Merges(((call[0], None, *call[2:]),), wrong=write.wrong), out))
+    return found

@@ -21,9 +21,9 @@ class Placed(Sequence["Stream"]):
     memory
         Of the scratch.
     offsets
-        Of each stream: where it begins in the memory.
+        Of each stream: where it begins in the memory; -1 for zeros.
     plain : bool
-        Whether all of them lie in the memory: kernels may take it whole, with the offsets.
+        Whether all of them lie there or are zeros: kernels may take the memory and the offsets.
     """
 
     __slots__ = ("_lengths", "_mapping", "memory", "offsets", "plain")
@@ -37,9 +37,13 @@ class Placed(Sequence["Stream"]):
     ) -> None:
         self.memory = memory
         self.offsets = offsets
-        self.plain = min(offsets, default=-1) >= 0
+        self.plain = min(offsets, default=0) >= -1
         self._mapping = mapping
         self._lengths = lengths
+
+    def symbols(self, index: int) -> bool:
+        """Whether kernels may take it, with symbols at this index, which lie in the memory."""
+        return self.plain and self.offsets[index] >= 0
 
     def __len__(self) -> int:
         return len(self.offsets)

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     Bytes = npt.NDArray[np.uint8]
     Buffer = Bytes | memoryview  # of bytes: to read alone
     Patterns = npt.NDArray[np.unsignedinteger[Any]]
+    Call = tuple[str, tuple[Any, ...]]
     Exponents = npt.NDArray[np.int16]
 
 __all__ = [
@@ -262,11 +263,10 @@ def merge_bfp(
     symbols
         Bytes of the top 8 bits, or of all if there are fewer: planes begin below, K counts both.
     """
-    flat = scopes.flat
-    impl().merge_bfp(dtype, out, bits, mid, flat, exponents, step, sign, planes, symbols)
+    impl().merge_bfp(dtype, out, bits, mid, scopes.flat, exponents, step, sign, planes, symbols)
 
 
-def merge_all(calls: Sequence[tuple[str, tuple[Any, ...]]], *, near: bool = False) -> list[bool]:
+def merge_all(calls: Sequence[Call], near: Sequence[bool] = ()) -> list[bool]:
     """Make several merges, in one call that drops the GIL once.
 
     Parameters
@@ -275,14 +275,14 @@ def merge_all(calls: Sequence[tuple[str, tuple[Any, ...]]], *, near: bool = Fals
         ``merge_bfp``, ``merge_float``, ``merge_symbols``, and all arguments of the function; scopes
         as `Scopes.flat`. ``placed_…`` take a memory and offsets for streams (`reference.merges`).
     near
-        Outputs are in the caches, or are to be: they are not written past them.
+        Of each output whether it is in the caches or is to be, and is not written past them.
 
     Returns
     -------
-    list of bool
+    list
         False where `merge_symbols` would return it.
     """
-    return list(impl().merge_all(calls, near))
+    return list(impl().merge_all(calls, near or [False] * len(calls)))
 
 
 def planes_to_bytes(planes: Sequence[Bytes | None], out: Bytes) -> None:

@@ -28,7 +28,8 @@ struct Parts {
 // Puts symbols between the low bits and the sign of a group; what does not fit goes into the next.
 MC_INLINE void add_symbols(const Parts& parts, size_t from, u8v (&low)[8], u8v (&high)[8]) {
     const int shift = parts.below;
-    const u8v kept = u8v{} + static_cast<uint8_t>((1 << shift) - 1);
+    const auto ones = static_cast<uint8_t>((1 << shift) - 1);
+    const u8v kept = u8v{} + ones;
     fetch_ahead(parts.symbols + from, kChunk);
 #pragma GCC unroll 8
     for (size_t v = 0; v < 8; ++v) {

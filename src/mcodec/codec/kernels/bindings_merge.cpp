@@ -72,36 +72,45 @@ void take_symbols(Buffers& buffers, MergeFloatSymbols& job, const std::string& d
     job.first = first_exponent(job.dtype, first);
 }
 
-// Streams of a block that lie in one memory, at some offsets.
+// Streams of a block that lie in one memory, at some offsets; -1 stands for zeros.
 class Placed {
   public:
     Placed(Buffers& buffers, nb::handle memory, nb::handle offsets)
         : memory_(buffers.items(memory, 1, false, "memory")),
           offsets_(buffers.items(offsets, sizeof(int64_t), false, "offsets")) {}
 
-    // The next stream.
-    const uint8_t* take(size_t size) {
-        int64_t offset = -1;
+    // `size` bytes of the next stream, behind the first `skip`; null for zeros.
+    const uint8_t* take(size_t size, size_t skip = 0) {
+        int64_t offset = kNone;
         if (next_ < offsets_.size) {
             std::memcpy(&offset, offsets_.data + next_ * sizeof offset, sizeof offset);
         }
         ++next_;
+        if (offset == -1) return nullptr;
         const auto at = static_cast<uint64_t>(offset);
-        if (offset < 0 || at > memory_.size || size > memory_.size - at) {
+        const size_t left = at > memory_.size ? 0 : memory_.size - at;
+        if (offset < 0 || at > memory_.size || skip > left || size > left - skip) {
             fail("offsets", "a stream is not in the memory");
         }
-        return memory_.data + at;
+        return memory_.data + at + skip;
+    }
+
+    const uint8_t* take_symbols(size_t size, size_t skip = 0) {
+        const uint8_t* found = take(size, skip);
+        if (found == nullptr) fail("offsets", "symbols must be in the memory");
+        return found;
     }
 
     // All that are left, bit-planes of n elements.
-    int take_planes(size_t n, int most, const uint8_t** to) {
+    int take_planes(size_t n, int most, const uint8_t** to, size_t start = 0) {
         const size_t count = offsets_.size - std::min(offsets_.size, next_);
         if (count > static_cast<size_t>(most)) fail("offsets", "there are too many");
-        for (size_t i = 0; i < count; ++i) to[i] = take(plane_size(n));
+        for (size_t i = 0; i < count; ++i) to[i] = take(plane_size(n), start / 8);
         return static_cast<int>(count);
     }
 
   private:
+    static constexpr int64_t kNone = INT64_MIN;
     View memory_, offsets_;
     size_t next_ = 0;
 };
@@ -113,7 +122,7 @@ void take_placed_symbols(Buffers& buffers, MergeFloatSymbols& job, const std::st
     take_output(buffers, job, out, mask);
     Placed streams(buffers, memory, offsets);
     job.sign = streams.take(plane_size(job.n));
-    job.exponent[1] = streams.take(job.n);
+    job.exponent[1] = streams.take_symbols(job.n);
     job.count = streams.take_planes(job.n, format_of(job.dtype).mantissa - 2, job.planes);
     job.first = first_exponent(job.dtype, first);
 }
@@ -136,12 +145,13 @@ void check_middle(const MergeBfp& job) {
 }
 
 void take_placed_bfp(Buffers& buffers, MergeBfp& job, nb::handle memory, nb::handle offsets,
-                     bool symbols) {
+                     bool symbols, size_t start) {
+    if (start % 8) fail("start", "must be a multiple of 8");
     Placed streams(buffers, memory, offsets);
-    job.sign = streams.take(plane_size(job.n));
-    if (symbols) job.symbols = streams.take(job.n);
+    job.sign = streams.take(plane_size(job.n), start / 8);
+    if (symbols) job.symbols = streams.take_symbols(job.n, start);
     job.count = job.above();
-    job.count += streams.take_planes(job.n, job.bits - job.count, job.planes);
+    job.count += streams.take_planes(job.n, job.bits - job.count, job.planes, start);
     check_middle(job);
 }
 
@@ -189,8 +199,7 @@ struct Merge {
 
 void take_call(Merge& to, const std::string& name, const nb::tuple& a) {
     const std::string dtype = nb::cast<std::string>(a[0]);
-    const bool bfp = (name == "merge_bfp" || name == "placed_bfp") && a.size() == 10;
-    if (bfp) {
+    if ((name == "merge_bfp" && a.size() == 10) || (name == "placed_bfp" && a.size() == 11)) {
         const Step step = a[6].is_none() ? Step() : Step(nb::cast<double>(a[6]));
         auto& job = to.job.emplace<MergeBfp>();
         const int bits = nb::cast<int>(a[2]);
@@ -200,7 +209,8 @@ void take_call(Merge& to, const std::string& name, const nb::tuple& a) {
             take_bfp(to.buffers, job, dtype, a[1], bits, mid, scopes, a[5], step, a[7], a[8], a[9]);
         } else {
             take_scaled(to.buffers, job, dtype, a[1], bits, mid, scopes, a[5], step);
-            take_placed_bfp(to.buffers, job, a[7], a[8], nb::cast<bool>(a[9]));
+            take_placed_bfp(to.buffers, job, a[7], a[8], nb::cast<bool>(a[9]),
+                            nb::cast<size_t>(a[10]));
         }
     } else if (name == "placed_symbols" && a.size() == 6) {
         take_placed_symbols(to.buffers, to.job.emplace<MergeFloatSymbols>(), dtype, a[1], a[2],
@@ -227,15 +237,17 @@ bool run_call(Merge& merge) {
     return true;
 }
 
-std::vector<bool> merge_all(nb::handle calls, bool near) {
-    const Items items(calls, "calls");
+std::vector<bool> merge_all(nb::handle calls, nb::handle near) {
+    const Items items(calls, "calls"), nears(near, "near");
+    if (nears.size() != items.size()) fail("near", "there must be as many as calls");
     std::deque<Merge> merges;
     for (int i = 0; i < items.size(); ++i) {
         const auto call = nb::cast<nb::tuple>(items[i]);
         if (call.size() != 2) fail("calls", "must be pairs of a name and arguments");
         merges.emplace_back();
         take_call(merges.back(), nb::cast<std::string>(call[0]), nb::cast<nb::tuple>(call[1]));
-        std::visit([near](auto& job) { job.near = near; }, merges.back().job);
+        const bool is_near = nb::cast<bool>(nears[i]);
+        std::visit([=](auto& job) { job.near = is_near; }, merges.back().job);
     }
     std::vector<bool> valid;
     {

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 
-def merge_all(calls: Sequence[tuple[str, tuple[Any, ...]]], near: bool = False) -> list[bool]:
+def merge_all(calls: Sequence[tuple[str, tuple[Any, ...]]], near: Sequence[bool]) -> list[bool]:
     """See `mcodec.codec.kernels.merge_all`."""
     merges: dict[str, Callable[..., object]] = {
         "merge_bfp": merge_bfp,
@@ -30,15 +30,20 @@ def merge_all(calls: Sequence[tuple[str, tuple[Any, ...]]], near: bool = False) 
     return valid
 
 
-def _placed(memory: memoryview, offsets: Iterable[int], n: int, symbols: bool) -> list[Any]:
-    """Return the streams at some offsets of a memory: the sign, symbols or None, planes."""
+def _placed(
+    memory: memoryview, offsets: Iterable[int], n: int, symbols: bool, start: int = 0
+) -> list[Any]:
+    """Return the streams at some offsets of a memory: the sign, symbols or None, planes.
+
+    None are zeros, at the offset -1.
+    """
     sizes = [-(-n // 8), n] if symbols else [-(-n // 8)]
     offsets = [int(offset) for offset in offsets]
-    require(min(offsets, default=0) >= 0, "offsets: a stream is not in the memory")
-    found: list[Any] = [
-        memory[offset : offset + size]
-        for offset, size in zip_longest(offsets, sizes, fillvalue=sizes[0])
-    ]
+    require(min(offsets, default=0) >= -1, "offsets: a stream is not in the memory")
+    found: list[Any] = []
+    for offset, size in zip_longest(offsets, sizes, fillvalue=sizes[0]):
+        at = offset + (start if symbols and len(found) == 1 else start // 8)
+        found.append(None if offset < 0 else memory[at : at + size])
     return found if symbols else [found[0], None, *found[1:]]
 
 
@@ -50,6 +55,6 @@ def _placed_symbols(dtype: str, out: Any, memory: Any, offsets: Any, first: int,
 
 
 def _placed_bfp(*arguments: Any) -> None:
-    *how, memory, offsets, wanted = arguments
-    sign, symbols, *planes = _placed(memory, offsets, how[1].size, wanted)
+    *how, memory, offsets, wanted, start = arguments
+    sign, symbols, *planes = _placed(memory, offsets, how[1].size, wanted, start)
     merge_bfp(*how, sign, planes, symbols)  # type: ignore[call-arg]
