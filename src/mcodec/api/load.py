@@ -170,10 +170,8 @@ def load(
     targets: Iterable[Target],
     view: View,
     executor: Executor | None,
-    *,
-    fresh: bool = False,
 ) -> None:
-    """Decode arrays into their places, which may be `fresh`: not written to before.
+    """Decode arrays into their places.
 
     After an error what the arrays hold is undefined.
 
@@ -188,9 +186,17 @@ def load(
 
 
 def run_jobs(
-    reader: ContainerReader, jobs: Sequence[Job], view: View, executor: Executor | None
+    reader: ContainerReader,
+    jobs: Sequence[Job],
+    view: View,
+    executor: Executor | None,
+    *,
+    fresh: bool = False,
 ) -> None:
-    """Decode blocks into the arrays that their jobs name, as `load` does."""
+    """Decode blocks into the arrays that their jobs name, as `load` does.
+
+    The arrays may be `fresh`: not written to before.
+    """
     decoders = Decoders(reader, view)
 
     def decode(batch: Sequence[Job], own: Own) -> None:

@@ -64,7 +64,9 @@ def load_together(
             out = next(memory)
             targets.append(Target(names[index], run, members[index], out.reshape(-1)))
             found.append(out)
-    run_jobs(reader, sorted([*jobs, *jobs_of(reader, targets)], key=_place), view, executor)
+    run_jobs(
+        reader, sorted([*jobs, *jobs_of(reader, targets)], key=_place), view, executor, fresh=True
+    )
     places = which.tolist()
     arrays = {name: found[place] for name, place in zip(names, places, strict=True)}
     if len(found) < len(names):
