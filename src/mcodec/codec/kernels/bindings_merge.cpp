@@ -200,7 +200,8 @@ struct Merge {
 void take_call(Merge& to, const std::string& name, const nb::tuple& a) {
     const std::string dtype = nb::cast<std::string>(a[0]);
     if ((name == "merge_bfp" && a.size() == 10) || (name == "placed_bfp" && a.size() == 11)) {
-        const Step step = a[6].is_none() ? Step() : Step(nb::cast<double>(a[6]));
+        Step step;
+        if (!a[6].is_none()) step = nb::cast<double>(a[6]);
         auto& job = to.job.emplace<MergeBfp>();
         const int bits = nb::cast<int>(a[2]);
         const bool mid = nb::cast<bool>(a[3]);
