@@ -13,6 +13,9 @@ ROOT = Path(__file__).resolve().parent.parent
 _SLOW_OK = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 settings.register_profile("default", max_examples=50, deadline=None, suppress_health_check=_SLOW_OK)
 settings.register_profile(
+    "fixed", max_examples=50, deadline=None, derandomize=True, suppress_health_check=_SLOW_OK
+)
+settings.register_profile(
     "ci", max_examples=150, deadline=None, derandomize=True, suppress_health_check=_SLOW_OK
 )
 settings.register_profile(
