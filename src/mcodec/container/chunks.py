@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 
 GAP: Final = 64  # chunks this close are read as one range
 
-ZEROS: Final = bytes(STAGGER)
-
 Stream = memoryview | Fill
-Cuts = tuple[list[slice], list[slice]]
 
 
 def ranges(rows: Sequence[Row]) -> Iterator[tuple[int, int, list[Row]]]:
@@ -93,37 +90,19 @@ def cut(data: memoryview, specs: Sequence[StreamSpec], last: int | None = None) 
     FormatError
         ``stream_invalid``: a stagger is not zero.
     """
-    return take(data, cuts(specs, last))
-
-
-def cuts(specs: Sequence[StreamSpec], last: int | None = None) -> Cuts:
-    """Return where a raw chunk has its streams, and where its staggers, for `take`."""
     if last is None:
         last = len(specs) - 1
-    streams, between = [], []
+    streams: list[Stream] = []
     at = 0
     for index, spec in enumerate(specs):
-        streams.append(slice(at, at + spec.length))
-        at += spec.length
+        end = at + spec.length
+        streams.append(data[at:end])
+        at = end
         if index < last and staggers(index, spec.length):
-            between.append(slice(at, at + STAGGER))
+            if any(data[at : at + STAGGER]):
+                raise FormatError("a stagger is not zero", code="stream_invalid")
             at += STAGGER
-    return streams, between
-
-
-def take(data: memoryview, places: Cuts) -> list[Stream]:
-    """Return the streams of a raw chunk.
-
-    Raises
-    ------
-    FormatError
-        ``stream_invalid``: a stagger is not zero.
-    """
-    streams, between = places
-    for part in between:
-        if data[part].tobytes() != ZEROS:
-            raise FormatError("a stagger is not zero", code="stream_invalid")
-    return [data[part] for part in streams]
+    return streams
 
 
 def _unequal(row: Row) -> FormatError:
