@@ -37,10 +37,10 @@ KERNELS: Final = (
 # Module or class, functions, and what they are.
 PARTS: Final[tuple[tuple[Any, str, str], ...]] = (
     (kernels, KERNELS, "kernels"),
-    (stored, "code code_symbols join repeats", "coding"),
+    (stored, "code code_symbols join repeats digest", "coding"),
     (stored, "join_bytes", "output"),
     (frames, "compress decompress", "zstd"),
-    (stored.Scratch, "read", "read, hash, zstd"),
+    (stored.Scratch, "read place", "read, hash, zstd"),
     (os, "writev pwritev pwrite fsync replace", "output"),
 )
 COLUMNS: Final = ("kernels", "coding", "zstd", "read, hash, zstd", "blake3", "output")
