@@ -1,6 +1,6 @@
 """Cost against size: packing and unpacking random models of 1 MB to 4 GB, and how cost grows.
 
-    python benchmarks/growth.py [--quick] [--most BYTES] [--folder FOLDER] [--json]
+    python benchmarks/growth.py [--quick] [--most BYTES] [--files] [--folder FOLDER] [--json]
 
 Models are matrices of 1,024 columns of normally distributed float32, in tensors of up to 16 MB. Up
 to 1 GB all contenders go from arrays to a file, both in memory, and back, with two threads where
@@ -165,11 +165,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="up to 256 MiB, fewer runs")
     parser.add_argument("--most", type=float, default=SIZES[-1], help="bytes of the largest model")
+    parser.add_argument("--files", action="store_true", help="from file to file alone")
     parser.add_argument("--folder", help="where to work [default: the system's temporary folder]")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     most = min(int(options.most), QUICK) if options.quick else int(options.most)
-    series = measure(most, options.quick, options.folder, contenders.installed())
+    others = [] if options.files else contenders.installed()
+    series = measure(most, options.quick, options.folder, others)
     if options.json:
         print(json.dumps({"machine": corpus.machine(), "seconds": series}, indent=2))
         return
