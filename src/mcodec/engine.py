@@ -6,7 +6,7 @@ import os
 from collections import deque
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from mcodec import allowance
 from mcodec.errors import UsageError
@@ -77,7 +77,7 @@ def map_ordered(
     budget = allowance.current()
     limit = ahead or 2 * getattr(executor, "_max_workers", usable_cores()) + 1
     limit = limit if cost else min(limit, budget.pieces())
-    waiting: deque[tuple[int, Future[R]]] = deque()
+    waiting: deque[tuple[int, Future[R] | _Done[R]]] = deque()
     held = 0
     try:
         for item in items:
@@ -86,8 +86,8 @@ def map_ordered(
                 held -= waiting[0][0]
                 yield waiting.popleft()[1].result()
             here = small is not None and small(item)
-            future = _done(function(item)) if here else executor.submit(function, item)
-            waiting.append((size, future))
+            found = _Done(function(item)) if here else executor.submit(function, item)
+            waiting.append((size, found))
             held += size
             if len(waiting) >= limit:
                 held -= waiting[0][0]
@@ -99,7 +99,16 @@ def map_ordered(
             future.cancel()
 
 
-def _done(result: R) -> Future[R]:
-    future: Future[R] = Future()
-    future.set_result(result)
-    return future
+class _Done(Generic[R]):
+    """What was done here, in place of a future, which takes longer to make than some work."""
+
+    __slots__ = ("_result",)
+
+    def __init__(self, result: R) -> None:
+        self._result = result
+
+    def result(self) -> R:
+        return self._result
+
+    def cancel(self) -> bool:
+        return False

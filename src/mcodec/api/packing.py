@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from mcodec.formats.base import TensorSource
 
 SKELETON: Final = "skeleton"
+_GATHERED: Final = 1 << 13  # elements of a member, below which threads do not gain
 
 
 class Packing(Codings):
@@ -156,7 +157,7 @@ class Packing(Codings):
             self._encode_blocks,
             self._work(encoders),
             cost=_cost,
-            small=_are_heads,
+            small=_are_ours,
         ):
             for block, _ in found:
                 encoders[block.part.run].take(block)
@@ -261,8 +262,14 @@ def _shares(encoders: Sequence[RunEncoder], writer: ContainerWriter) -> Shares:
     return Shares([encoder.plan.spec for encoder in encoders], stored)
 
 
-def _are_heads(blocks: list[tuple[RunEncoder, int]]) -> bool:
-    return all(block < 0 for _, block in blocks)
+def _are_ours(blocks: list[tuple[RunEncoder, int]]) -> bool:
+    """Tell what no thread is asked for: heads, and blocks that are gathered of small tensors.
+
+    Gathering is most of the work then, and threads take turns at it.
+    """
+    plans = [encoder.plan for encoder, _ in blocks]
+    gathered = all(plan.spec.elements < _GATHERED * len(plan.members) for plan in plans)
+    return gathered or all(block < 0 for _, block in blocks)
 
 
 def _cost(blocks: list[tuple[RunEncoder, int]]) -> int:
