@@ -178,6 +178,11 @@ BLOCK: Final = 1 << 18  # elements of a block, for itemsizes up to 256
 RUN_ALIGNMENT: Final = 8  # elements: every member starts on a whole byte of each plane
 
 
+def aligned(elements: int) -> int:
+    """Return where in a run the next member may start, behind so many elements."""
+    return (elements + RUN_ALIGNMENT - 1) & -RUN_ALIGNMENT
+
+
 def block_elements(item: int) -> int:
     """Return how many elements a block has for an itemsize (spec/container.md, section 4)."""
     return BLOCK if item <= 256 else 1 << (26 - (item - 1).bit_length())
@@ -213,7 +218,7 @@ class RunSpec:
         starts, end = [], 0
         for size in sizes:
             starts.append(end)
-            end = (end + size + RUN_ALIGNMENT - 1) & -RUN_ALIGNMENT
+            end = aligned(end + size)
         end = starts[-1] + sizes[-1] if sizes else 0
         frozen = tuple(map(tuple, shapes))
         return cls(dtype, frozen, tuple(starts), sizes, end, block_elements(itemsize(dtype)))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from itertools import compress
-from operator import not_
 from typing import TYPE_CHECKING, Any, Final
 
 from blake3 import blake3
@@ -72,10 +70,9 @@ def _probed(
     """Return what tensors begin with; where files are here, before a worker could be asked."""
     here = {task: values.are_here(task) for task in {task for task, _ in places}}
     far = [place for place in places if not here[place[0]]]
-    near = [place for place in places if here[place[0]]]
-    small = values.are_small(near)
-    found = {place: _probe(values, place) for place in compress(near, map(not_, small))}
-    for some, arrays in values.read_smalls(list(compress(near, small))):
+    small, others = values.parted([place for place in places if here[place[0]]])
+    found = {place: _probe(values, place) for place in others}
+    for some, arrays in values.read_smalls(small):
         found.update(zip(some, [array[:_GLANCE].tobytes() for array in arrays], strict=True))
     found.update(zip(far, map_ordered(executor, partial(_probe, values), far), strict=True))
     return found

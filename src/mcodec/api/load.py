@@ -166,10 +166,7 @@ class Decoders:
 
 
 def load(
-    reader: ContainerReader,
-    targets: Iterable[Target],
-    view: View,
-    executor: Executor | None,
+    reader: ContainerReader, targets: Iterable[Target], view: View, executor: Executor | None
 ) -> None:
     """Decode arrays into their places.
 
@@ -274,6 +271,8 @@ def write_jobs(
     near: bool = False,
 ) -> list[NDArray[Any]]:
     """Write blocks into the arrays that their jobs name; return them as `decode_jobs` does.
+
+    A block whose parts go straight to the arrays that want them has none of its own to return.
 
     Raises
     ------

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.api.planning import numbered
-from mcodec.types import RUN_ALIGNMENT, RunSpec
+from mcodec.types import RunSpec, aligned
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -155,7 +155,7 @@ class _Layout:
             leaf = self._leaves[task][index]
             kind = (first.dtype, fused, tuple(group), tuple(codecs), users, leaf)
             runs, used = self._open.get(kind, ([], SHARED_RUN))
-            start = -(-used // RUN_ALIGNMENT) * RUN_ALIGNMENT
+            start = aligned(used)
             if not runs or start + first.size > SHARED_RUN:
                 runs, start = self._start(group, codecs, first.dtype, fused=fused), 0
             self._open[kind] = (runs, start + first.size)
@@ -185,7 +185,7 @@ class _Layout:
             if run is None or end + size > SHARED_RUN:
                 (run,) = self._start({task: index}, [coding.codec], tensor.dtype, fused=False)
                 end = 0
-            rooms[kind] = run, (end + size + RUN_ALIGNMENT - 1) & -RUN_ALIGNMENT
+            rooms[kind] = run, aligned(end + size)
             run.members.append(index)
             run.shapes.append(tensor.shape)
 

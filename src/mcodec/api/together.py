@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.api.load import Job, Target, cost_of, jobs_of, run_jobs
-from mcodec.types import RUN_ALIGNMENT, itemsize, numpy_dtype
+from mcodec.types import aligned, itemsize, numpy_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -124,7 +124,7 @@ def parts_of(spec: RunSpec, out: NDArray[Any]) -> list[NDArray[Any]]:
     start = 0
     for shape, count in _alike(spec.shapes):
         size = math.prod(shape)
-        stride = (size + RUN_ALIGNMENT - 1) & -RUN_ALIGNMENT
+        stride = aligned(size)
         if count == 1 or not shape or not size:
             places = range(start, start + count * stride, stride) if stride else (start,) * count
             found += [out[at : at + size].reshape(shape) for at in places]

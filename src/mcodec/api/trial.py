@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import compress
-from operator import not_
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.api.values import Values, base_arrays, read_block
@@ -155,9 +153,9 @@ def sample(values: Values, places: Sequence[Place]) -> Sample:
 
 def sparse_of(values: Values, places: Sequence[Place]) -> set[Place]:
     """Return the small tensors of floats of which a part that may matter is zeros."""
-    small = values.are_small(places)
-    found = {place for place in compress(places, map(not_, small)) if _is_sparse(values, place)}
-    for some, arrays in values.read_smalls(list(compress(places, small))):
+    small, others = values.parted(places)
+    found = {place for place in others if _is_sparse(values, place)}
+    for some, arrays in values.read_smalls(small):
         if not _are_dense(arrays):
             found.update(place for place in some if _is_sparse(values, place))
     return found

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from itertools import compress
+from operator import not_
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec import allowance
@@ -66,10 +68,11 @@ class Values:
         """Whether a tensor is read whole, with its neighbours, and kept."""
         return self.spec(place).nbytes <= SMALL
 
-    def are_small(self, places: Sequence[Place]) -> list[bool]:
-        """Return what `is_small` says of each."""
+    def parted(self, places: Sequence[Place]) -> tuple[list[Place], list[Place]]:
+        """Return the small tensors, by `is_small`, and the others, each in order."""
         tensors = [model.tensors for model in self.models]
-        return [tensors[task][index].nbytes <= SMALL for task, index in places]
+        small = [tensors[task][index].nbytes <= SMALL for task, index in places]
+        return list(compress(places, small)), list(compress(places, map(not_, small)))
 
     def are_here(self, task: int) -> bool:
         """Whether a model is in memory, or in files that this machine names by a path."""

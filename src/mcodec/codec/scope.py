@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.errors import CodecConfigError
 from mcodec.limits import MAX_CHUNK_RAW, MAX_DIMENSIONS
-from mcodec.types import BLOCK, RUN_ALIGNMENT
+from mcodec.types import BLOCK, aligned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -128,7 +128,7 @@ def _alike(
 
     start = base = 0
     for size, group in groupby(filter(None, run.sizes)):
-        stride = (size + RUN_ALIGNMENT - 1) & -RUN_ALIGNMENT
+        stride = aligned(size)
         members = sum(1 for _ in group)
         together = members if stride == size else 1
         scopes = Scopes(size, _WHOLE, 0) if together > 1 else _one_scope()

@@ -4,8 +4,7 @@
 // escapes, numbers of 2^48 and more) is for the caller, who knows the rules in their order.
 #pragma once
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include "hash.hpp"
 
 #include <cstdint>
 #include <cstring>
