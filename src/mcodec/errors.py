@@ -15,7 +15,10 @@ from `REASONS`; programs and vectors compare it, people read the message.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from typing import Self
 
 # reason -> what it means; spec/errors.md lists the same, and a test compares the two.
 REASONS: Final[dict[str, str]] = {
@@ -91,6 +94,17 @@ class McodecError(Exception):
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message}" if self.where else self.message
+
+    def __copy__(self) -> Self:
+        """Return an error that says the same and has attributes of its own.
+
+        Not left to `copy`: that asks how an error is pickled, and distributed has all errors
+        pickled by tblib, whose copies share the attributes of the error that they were made of.
+        """
+        made = type(self)(self.message)
+        made.__dict__.update(self.__dict__)
+        made.__cause__, made.__suppress_context__ = self.__cause__, self.__suppress_context__
+        return made
 
     def at(self, where: str) -> McodecError:
         """Put `where` in front of the place that the error names, and return the error."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import copyreg
 import pickle
 from typing import Any
 
@@ -49,6 +51,29 @@ def test_an_error_survives_another_process(kind: type[McodecError]) -> None:
     error: Any = pickle.loads(pickle.dumps(kind("wrong", code="io", where="a.mc")))
     assert type(error) is kind
     assert (error.message, error.code, error.where) == ("wrong", "io", "a.mc")
+    assert str(error) == "a.mc: wrong"
+
+
+@pytest.mark.parametrize("kind", [kind for kind, _, _ in KINDS])
+def test_a_copy_has_attributes_of_its_own(
+    kind: type[McodecError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def remake(state: dict[str, Any]) -> McodecError:  # as tblib does, with distributed imported
+        made = kind("")
+        made.__dict__ = state
+        return made
+
+    monkeypatch.setitem(copyreg.dispatch_table, kind, lambda error: (remake, (vars(error),)))
+    error = kind("wrong", code="io", where="a.mc")
+    error.__cause__ = KeyError("k")
+    error.add_note("a note")
+    made = copy.copy(error)
+    assert type(made) is kind
+    assert made.__cause__ is error.__cause__
+    assert made.__suppress_context__
+    assert made.args == error.args
+    assert vars(made) == vars(error)
+    assert str(made.at("here")) == "here: a.mc: wrong"
     assert str(error) == "a.mc: wrong"
 
 
