@@ -106,8 +106,9 @@ class Chooser:
     def choose(self, free: Sequence[Place], executor: Executor | None) -> list[Choice]:
         """Return what is chosen for these tensors, those that others stand on first."""
         choices: list[Choice] = []
-        for later in (False, True):
-            places = [place for place in free if (place in self._first) == later]
+        later = [place for place in free if place in self._first]
+        before = [place for place in free if place not in self._first] if later else free
+        for places in (before, later):
             found = list(
                 map_ordered(executor, self._choose, self._together(places), cost=self._held)
             )
@@ -122,7 +123,7 @@ class Chooser:
     def _together(self, places: Sequence[Place]) -> list[tuple[Place, ...]]:
         """Put small tensors of one task and kind together, as they will lie in one run."""
         groups: dict[object, list[Place]] = {}
-        specs = list(map(self._values.spec, places))
+        specs = self._values.specs(places)
         small = [place for place, spec in zip(places, specs, strict=True) if spec.size < OWN_RUN]
         sparse = sparse_of(self._values, small)
         for place, tensor in zip(places, specs, strict=True):

@@ -15,7 +15,7 @@ from mcodec.errors import UsageError
 from mcodec.limits import MAX_TASKS, MAX_TENSORS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from concurrent.futures import Executor
 
     from mcodec.api.auto import Choice
@@ -80,10 +80,10 @@ class Codings:
     def _code(self, items: Mapping[Place, Codec]) -> None:
         """Find what is equal, what stands on what, and what each codec finds in the values."""
         ties = [model.same_as for model in self._tasks]
-        own = {place: codec for place, codec in items.items() if place[1] not in ties[place[0]]}
+        own = _without(items, {(task, index) for task, tied in enumerate(ties) for index in tied})
         equal = self._find_equal(own)
         self._stored = chosen_first(equal, ties)
-        own = {place: codec for place, codec in own.items() if place not in equal}
+        own = _without(own, equal)
         stored = self._stored | self._below
         chosen = choose_codecs(
             self._values, own, stored, self._names, self._options, self._executor, self._there
@@ -92,10 +92,9 @@ class Codings:
         self._warnings += chosen.warnings
         self._codings += [{} for _ in self._models[len(self._codings) :]]  # owner maps
         # What others stand on first: a survey may need its canonical decode.
+        left = self._unplain(chosen.codecs.items())
         for based in (False, True):
-            work = self._unplain(
-                item for item in chosen.codecs.items() if bool(item[1][1]) == based
-            )
+            work = [item for item in left if bool(item[1][1]) == based]
             found = map_ordered(
                 self._executor,
                 partial(_survey, self._values),
@@ -160,6 +159,12 @@ class Codings:
                 checked[codec, dtype] = coding
             self._codings[task][index] = coding
         return left
+
+
+def _without(codecs: Mapping[Place, Codec], places: Collection[Place]) -> Mapping[Place, Codec]:
+    if not places:
+        return codecs
+    return {place: codec for place, codec in codecs.items() if place not in places}
 
 
 def _survey(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from itertools import count, repeat
 from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET
@@ -11,7 +13,7 @@ from mcodec.container.bases import pin
 from mcodec.container.manifest import Bases, Manifest, Run, Task, Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from mcodec.api.encode import RunEncoder
     from mcodec.api.planning import Place
@@ -22,7 +24,7 @@ def describe(
     names: Sequence[str],
     models: Sequence[TensorSource],
     encoders: Sequence[RunEncoder],
-    stored: Callable[[int, int], Place],
+    stored: Mapping[Place, Place],
     skeletons: Mapping[int, int],
     meta: Mapping[str, Mapping[str, str]],
 ) -> Manifest:
@@ -35,7 +37,7 @@ def describe(
     encoders
         One a run, in the order of the file, all blocks taken.
     stored
-        The tensor that is stored for a task's tensor: itself, or one that it equals.
+        Tensors that are stored as another one, which they equal.
     skeletons
         The tasks' numbers to the runs that hold their skeletons.
     meta
@@ -43,25 +45,28 @@ def describe(
     """
     codecs: list[dict[str, Any]] = []
     runs = []
-    places: dict[Place, tuple[int, int]] = {}  # task, tensor -> run, member
+    # By task and tensor: run and member.
+    places: defaultdict[int, dict[int, tuple[int, int]]] = defaultdict(dict)
     for number, encoder in enumerate(encoders):
         config = encoder.plan.codec.config()
         if config not in codecs:
             codecs.append(config)
         members = list(encoder.plan.spec.shapes)
         runs.append(Run(codecs.index(config), encoder.plan.dtype, members, *encoder.certificate()))
-        task = encoder.plan.task
-        for member, index in enumerate(encoder.plan.members):
-            places[task, index] = number, member
+        places[encoder.plan.task].update(
+            zip(encoder.plan.members, zip(repeat(number), count()), strict=False)
+        )
     for run, encoder in zip(runs, encoders, strict=True):
         if encoder.plan.bases:
-            roles = [[places[place] for place in role] for role in encoder.plan.bases]
+            roles = [[places[task][i] for task, i in role] for role in encoder.plan.bases]
             run.bases = Bases(pin(runs[below].digest for role in roles for below, _ in role), roles)
+    for (task, index), (other, first) in stored.items():
+        places[task][index] = places[other][first]
     tasks = [
         Task(
             name,
             [
-                Tensor(tensor.name, *places[stored(task, index)])
+                Tensor(tensor.name, *places[task][index])
                 for index, tensor in enumerate(model.tensors)
             ],
             dict(model.metadata),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from itertools import chain
+from typing import TYPE_CHECKING, Final
 
 from blake3 import blake3
 
@@ -12,7 +14,7 @@ from mcodec.api.runs import OWN_RUN
 from mcodec.engine import map_ordered
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
     from concurrent.futures import Executor
 
     from mcodec.api.planning import Place
@@ -43,24 +45,26 @@ def find_equal(
         Who reads and hashes.
     """
     numbers = numbered(codecs.values())
-    same: list[list[Place]] = _grouped(
-        (place, (numbers[id(codec)], tensor.dtype, tensor.shape))
-        for place, codec in codecs.items()
-        if (tensor := values.spec(place)).size
-    )
+    places = list(codecs)
+    keys = [
+        (numbers[id(codec)], tensor.dtype, tensor.shape) if tensor.size else place
+        for (place, codec), tensor in zip(codecs.items(), values.specs(places), strict=True)
+    ]
+    same = _grouped(places, keys)
     for look in (_probed, _hashed):
         # Model after model: thousands of them are not open at once.
-        found = look(values, sorted(place for group in same for place in group), executor)
-        same = [part for group in same for part in _grouped((p, found[p]) for p in group)]
+        found = look(values, sorted(chain.from_iterable(same)), executor)
+        parted = [_grouped(group, map(found.__getitem__, group)) for group in same]
+        same = list(chain.from_iterable(parted))
     equal = {place: group[0] for group in same for place in group[1:]}
     return _without_trifles(values, equal)
 
 
-def _grouped(items: Any) -> list[list[Place]]:
+def _grouped(places: Sequence[Place], keys: Iterable[Hashable]) -> list[list[Place]]:
     """Return the places that share a key with another, in order."""
-    groups: dict[Hashable, list[Place]] = {}
-    for place, key in items:
-        groups.setdefault(key, []).append(place)
+    groups: defaultdict[Hashable, list[Place]] = defaultdict(list)
+    for place, key in zip(places, keys, strict=True):
+        groups[key].append(place)
     return [group for group in groups.values() if len(group) > 1]
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mcodec.api.progress import Progress
     from mcodec.container.manifest import Manifest
     from mcodec.formats.base import TensorSource
+    from mcodec.types import TensorSpec
 
 SKELETON: Final = "skeleton"
 _GATHERED: Final = 1 << 13  # elements of a member, below which threads do not gain
@@ -69,6 +70,15 @@ class Packing(Codings):
         groups = self._fused(pair_tensors(specs[: len(self._tasks)], overrides)) if fuse else []
         owners = {(task, 0): () for task in range(len(self._tasks), len(specs))}  # no task's own
         self._runs = lay_out(specs, self._codings, groups, users_of(self._stored) | owners)
+        if overrides:
+            self._warn_of_unfused(overrides, specs)
+
+    def _warn_of_unfused(
+        self,
+        overrides: Sequence[tuple[int, str, int, str]],
+        specs: Sequence[Sequence[TensorSpec]],
+    ) -> None:
+        """Take note of pairs that a person asked for and that were not fused."""
         fused = {(run.task, i): run.fused for run in self._runs for i in run.members}
         for pair in overrides:
             places = [(task, find_tensor(specs[task], name)) for task, name in (pair[:2], pair[2:])]
@@ -138,7 +148,7 @@ class Packing(Codings):
             done += size
             self._progress(done, total)
         self._manifest = describe(
-            self._names, self._tasks, encoders, self._place, skeletons, self._meta
+            self._names, self._tasks, encoders, self._stored, skeletons, self._meta
         )
         return encoders, writer.finish(self._manifest.encode(f"mcodec {mcodec.__version__}"))
 

@@ -197,4 +197,5 @@ def numbered(codecs: Iterable[Codec]) -> dict[int, int]:
 
 def distinct(codecs: Iterable[Codec]) -> Iterable[Codec]:
     """Return codecs, each object once."""
-    return {id(codec): codec for codec in codecs}.values()
+    known = list(codecs)
+    return dict(zip(map(id, known), known, strict=True)).values()

@@ -46,30 +46,33 @@ class ArraySource:
 
     def read(self, index: int, start: int, stop: int) -> NDArray[Any]:
         """Return elements [start, stop) in C order, little-endian."""
+        found = self._read(index, start, stop)
+        found.setflags(write=False)  # it may be the caller's
+        return found
+
+    def _read(self, index: int, start: int, stop: int) -> NDArray[Any]:
         import numpy as np
 
         array = self._arrays[index][1]
         target = numpy_dtype(self.tensors[index].dtype)
         if array.dtype == target and array.flags.c_contiguous:
-            found = array.reshape(-1)[start:stop]
-            found.setflags(write=False)
-            return found
+            return array.reshape(-1)[start:stop]
         part = _part(array, start, stop)
         if part.dtype.byteorder == ">" or (part.dtype.kind == "c" and not part.dtype.isnative):
             part = part.byteswap().view(part.dtype.newbyteorder("<"))
-        # What lies as it should is not copied, and not to be written to: it is the caller's.
-        found = np.ascontiguousarray(part).view(target)
-        found.flags.writeable = False
-        return found
+        return np.ascontiguousarray(part).view(target)
 
     def read_many(self, first: int) -> list[NDArray[Any]]:
-        """Return whole tensors from `first` on, several at once: those that are not large."""
+        """Return whole tensors from `first` on, several at once: those that are not large.
+
+        They are for who writes to none of them.
+        """
         found = []
         for index in range(first, min(first + _TOGETHER, len(self._arrays))):
             array = self._arrays[index][1]
             if array.nbytes > SMALL:
                 break
-            found.append(self.read(index, 0, array.size))
+            found.append(self._read(index, 0, array.size))
         return found
 
     def identity(self) -> list[object]:

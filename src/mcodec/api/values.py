@@ -64,14 +64,18 @@ class Values:
         task, index = place
         return self.models[task].tensors[index]
 
+    def specs(self, places: Sequence[Place]) -> list[TensorSpec]:
+        """Return what `spec` does of each."""
+        tensors = [model.tensors for model in self.models]
+        return [tensors[task][index] for task, index in places]
+
     def is_small(self, place: Place) -> bool:
         """Whether a tensor is read whole, with its neighbours, and kept."""
         return self.spec(place).nbytes <= SMALL
 
     def parted(self, places: Sequence[Place]) -> tuple[list[Place], list[Place]]:
         """Return the small tensors, by `is_small`, and the others, each in order."""
-        tensors = [model.tensors for model in self.models]
-        small = [tensors[task][index].nbytes <= SMALL for task, index in places]
+        small = [tensor.nbytes <= SMALL for tensor in self.specs(places)]
         return list(compress(places, small)), list(compress(places, map(not_, small)))
 
     def are_here(self, task: int) -> bool:

@@ -92,13 +92,16 @@ class Manifest(msgspec.Struct, omit_defaults=True):
 
     def encode(self, writer: str) -> bytes:
         """Return the JSON, with the name and version of its writer."""
-        found = msgspec.to_builtins(msgspec.structs.replace(self, runs=[]), enc_hook=list)
+        runs: list[list[Any]] = []
         for run in self.runs:
-            items: list[Any] = [run.codec, run.dtype, list(run.members), run.digest]
-            found["runs"].append([*items, run.source, run.errors])
+            items: list[Any] = [run.codec, run.dtype, run.members, run.digest]
+            runs.append([*items, run.source, run.errors])
             if run.stands_on is not None:
-                found["runs"][-1].append(run.stands_on)
-        return msgspec.json.encode({"writer": writer, **found})
+                runs[-1].append(run.stands_on)
+        found = {"writer": writer, "codecs": self.codecs, "runs": runs, "tasks": self.tasks}
+        if self.pairs:
+            found["pairs"] = self.pairs
+        return msgspec.json.encode(found, enc_hook=list)
 
 
 _decoder: Final = msgspec.json.Decoder(Manifest)
