@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import msgspec
+
 from mcodec.errors import FormatError
 
 if TYPE_CHECKING:
@@ -107,18 +109,18 @@ def dtype_name(dtype: np.dtype[np.generic]) -> str | None:
     return dtype.name if dtype.name in ITEMSIZE else None
 
 
-@dataclass(frozen=True, slots=True)
-class TensorSpec:
+class TensorSpec(msgspec.Struct, frozen=True):  # a third of the time of a dataclass
     """A tensor's name, dtype (a name of `ITEMSIZE`, or ``V<n>``) and shape."""
 
     name: str
     dtype: str
     shape: tuple[int, ...]
-    size: int = field(init=False, repr=False, compare=False)
-    """The number of elements; 1 for a zero-dimensional tensor."""
+    size: int = 0
+    """The number of elements; 1 for a zero-dimensional tensor. It follows from the shape."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", math.prod(self.shape))  # it is asked for all the time
+        # It is asked for all the time.
+        msgspec.structs.force_setattr(self, "size", math.prod(self.shape))
 
     @property
     def nbytes(self) -> int:

@@ -8,7 +8,7 @@ of the second; where two are equal the other cost decides, then the order float,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mcodec.allowance import BLOCKS
 from mcodec.api.ceiling import largest_block
@@ -74,6 +74,13 @@ class _Candidate:
     beside: Cost = Cost(0, 0)
 
 
+class _Group(NamedTuple):
+    """Tensors that get one codec; `plain` says that there is but one for them."""
+
+    places: tuple[Place, ...]
+    plain: bool
+
+
 class Chooser:
     """Tries codecs on samples of tensors.
 
@@ -109,9 +116,8 @@ class Chooser:
         later = [place for place in free if place in self._first]
         before = [place for place in free if place not in self._first] if later else free
         for places in (before, later):
-            found = list(
-                map_ordered(executor, self._choose, self._together(places), cost=self._held)
-            )
+            groups = self._together(places)
+            found = list(map_ordered(executor, self._choose, groups, cost=self._held))
             for choice in found:
                 if choice.costs:
                     read = choice.costs[choice.codec.codec_id].read
@@ -120,9 +126,9 @@ class Chooser:
             choices += found
         return choices
 
-    def _together(self, places: Sequence[Place]) -> list[tuple[Place, ...]]:
+    def _together(self, places: Sequence[Place]) -> list[_Group]:
         """Put small tensors of one task and kind together, as they will lie in one run."""
-        groups: dict[object, list[Place]] = {}
+        groups: dict[tuple[Any, ...], list[Place]] = {}
         specs = self._values.specs(places)
         small = [place for place, spec in zip(places, specs, strict=True) if spec.size < OWN_RUN]
         sparse = sparse_of(self._values, small)
@@ -131,15 +137,20 @@ class Chooser:
                 groups[place] = [place]
                 continue
             base = self._first.get(place)
-            kind = (place[0], tensor.dtype, place in sparse, None if base is None else base[0])
+            kind = (tensor.dtype, place[0], place in sparse, None if base is None else base[0])
             groups.setdefault(kind, []).append(place)
-        return [tuple(group) for group in groups.values()]
+        return [
+            _Group(tuple(group), plain=kind[2:] == (False, None)) for kind, group in groups.items()
+        ]
 
-    def _held(self, places: tuple[Place, ...]) -> int:
+    def _held(self, group: _Group) -> int:
         """Return about how many bytes a choice holds: some blocks, and one of them in work."""
-        return (4 + BLOCKS) * max(largest_block([self._values.spec(place)]) for place in places)
+        return (4 + BLOCKS) * largest_block(self._values.specs(group.places))
 
-    def _choose(self, places: tuple[Place, ...]) -> Choice:
+    def _choose(self, group: _Group) -> Choice:
+        places = group.places
+        if group.plain:
+            return Choice(places, FloatCodec(), ((),) * len(places), {})
         tried = sample(self._thin, places)
         candidates = self._candidates(tried)
         costs = self._costs(tried, candidates)

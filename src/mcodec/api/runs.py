@@ -110,7 +110,7 @@ def _order(run: RunPlan) -> tuple[bool, int, int]:
 
 def _leaf(name: str) -> str:
     """Return what a tensor is in its layer: ``gamma:0``, ``running_var``."""
-    return name[max(name.rfind("/"), name.rfind(".")) + 1 :]
+    return name[name.replace("/", ".").rfind(".") + 1 :]
 
 
 def _leaves(model: Sequence[TensorSpec]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from itertools import count, repeat
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec import allowance
@@ -56,7 +57,7 @@ class Smalls:
         arrays: list[NDArray[Any]] = many(first) if many is not None else []
         if not arrays:
             arrays = [model.read(first, 0, model.tensors[first].size)]
-        places = [(task, first + skip) for skip in range(len(arrays))]
+        places = list(zip(repeat(task, len(arrays)), count(first), strict=False))
         size = sum(array.nbytes for array in arrays)
         for array in arrays:
             array.setflags(write=False)

@@ -56,7 +56,8 @@ class ArraySource:
         array = self._arrays[index][1]
         target = numpy_dtype(self.tensors[index].dtype)
         if array.dtype == target and array.flags.c_contiguous:
-            return array.reshape(-1)[start:stop]
+            flat = array.reshape(-1)
+            return flat if stop - start == flat.size else flat[start:stop]
         part = _part(array, start, stop)
         if part.dtype.byteorder == ">" or (part.dtype.kind == "c" and not part.dtype.isnative):
             part = part.byteswap().view(part.dtype.newbyteorder("<"))

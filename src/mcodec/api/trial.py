@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.api.values import Values, base_arrays, read_block
 from mcodec.codec import coder, error
 from mcodec.container.header import ROW_SIZE
 from mcodec.container.layout import group
-from mcodec.types import RunSpec
+from mcodec.types import RunSpec, TensorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from mcodec.api.planning import Place
     from mcodec.codec.base import Bases, Codec, Coded
-    from mcodec.types import TensorSpec
 
 # Fewer zeros than this cost more to place than they save, with any codec of values.
 SPARSE: Final = 1 / 64
@@ -204,7 +203,7 @@ class Thinned(Values):
         tensor = self._values.spec(place)
         if tensor.size <= self._piece * _PIECES:
             return tensor
-        return replace(tensor, shape=(self._piece * _PIECES,))
+        return TensorSpec(tensor.name, tensor.dtype, (self._piece * _PIECES,))
 
     def weight(self, place: Place) -> float:
         """Return how many values each one stands for."""

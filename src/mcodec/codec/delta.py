@@ -158,7 +158,8 @@ class DeltaCodec(Codec):
                 yield _residual(tensor.dtype, values, base)
 
         try:
-            found = self.values.survey(replace(tensor, dtype="float64"), residuals())
+            wide = TensorSpec(tensor.name, "float64", tensor.shape)
+            found = self.values.survey(wide, residuals())
         except NotCodableError:
             raise NotCodableError("it, or its base, holds NaN or infinity") from None
         if found.size and int(found.max()) > RANGES[_RESIDUAL][1]:
