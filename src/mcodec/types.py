@@ -149,8 +149,7 @@ class StreamSpec:
     counted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CodedStream:
+class CodedStream(msgspec.Struct, frozen=True):
     """A stream after its coder: `data` as stored (empty for fill), `raw` bytes when decoded."""
 
     coder: int

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from mcodec import stored
 from mcodec.container.rows import STAGGER, staggers
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from mcodec.container.rows import Row
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(msgspec.Struct, frozen=True):
     """Consecutive streams of one block, as they will stand in the file.
 
     ``digest`` is the hash of what is stored, where somebody has taken it already.
@@ -55,7 +55,7 @@ def digest_of(chunk: Chunk) -> int:
 def sealed(specs: Sequence[StreamSpec], coded: Sequence[CodedStream], layout: str) -> list[Chunk]:
     """Return what `group` does, with digests: work that threads can do before the writer's turn."""
     chunks = group(specs, coded, layout)
-    return [replace(chunk, digest=digest_of(chunk)) for chunk in chunks]
+    return [msgspec.structs.replace(chunk, digest=digest_of(chunk)) for chunk in chunks]
 
 
 def group(specs: Sequence[StreamSpec], coded: Sequence[CodedStream], layout: str) -> list[Chunk]:
