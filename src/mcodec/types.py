@@ -9,7 +9,7 @@ import math
 import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
@@ -285,6 +285,12 @@ class RunSpec:
             if low < high:
                 found.append((member, slice(low - first, high - first)))
         return found
+
+
+@lru_cache(1024)  # of thousands of tensors most have the shape of another
+def run_of(dtype: str, shape: tuple[int, ...]) -> RunSpec:
+    """Return the geometry of a run of one tensor."""
+    return RunSpec.of(dtype, [shape])
 
 
 class CodecLike(Protocol):

@@ -42,6 +42,25 @@ def test_a_forked_process_reads_with_threads_of_its_own(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", FORK, tmp_path / "x.mc"], check=True, timeout=60)
 
 
+LEFT = """
+import sys, threading
+import mcodec
+def wait(file):
+    begun.set()
+    threading.Event().wait()
+begun = threading.Event()
+threading.Thread(target=wait, args=(mcodec.open(sys.argv[1]),), daemon=True).start()
+begun.wait()
+"""
+
+
+def test_a_thread_that_is_left_behind_with_a_file_says_nothing(tmp_path: Path) -> None:
+    mcodec.pack({"A": {"w": cases.weights("float32", (60, 60))}}, tmp_path / "x.mc", jobs=1)
+    command = [sys.executable, "-c", LEFT, tmp_path / "x.mc"]
+    done = subprocess.run(command, check=True, timeout=60, capture_output=True)
+    assert (done.stdout, done.stderr) == (b"", b"")
+
+
 def pairs_of(path: Path) -> list[dict[str, str]]:
     with mcodec.open(path) as file:
         return list_pairs(file.reader)

@@ -11,7 +11,7 @@ from mcodec.api.owners import OwnerSource
 from mcodec.api.reopening import PathSource
 from mcodec.api.scaleout import versions
 from mcodec.api.sources import ArraySource
-from mcodec.types import RunSpec
+from mcodec.types import run_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ class Fingerprints:
         coding = self._codings[place[0]].get(place[1])
         if coding is None:
             return self._place(place)
-        run = RunSpec.of(tensor.dtype, [tensor.shape])
+        run = run_of(tensor.dtype, tensor.shape)
         _, head = coding.codec.encode_head(run, [coding.survey])
         below = [self._stood_on(base) for base in coding.bases]
         return [*self._place(place), coding.codec.config(), _streams(head), below]

@@ -6,6 +6,7 @@ import operator
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.codec.base import Codec, NotCodableError
@@ -14,7 +15,7 @@ from mcodec.codec.float import FloatCodec
 from mcodec.codec.planfile import Plan
 from mcodec.codec.raw import RawCodec
 from mcodec.errors import CodecConfigError, UsageError
-from mcodec.types import FLOATS, RunSpec, TensorSpec
+from mcodec.types import FLOATS, TensorSpec, run_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -126,13 +127,18 @@ def _fused_codec(bits: int, tensor: TensorSpec, options: Options) -> Codec | Non
     """Return the codec of bit fusion; None where v2's would be no shorter than the dtype."""
     form = FLOATS[tensor.dtype]
     if options.fusion == "v2":
-        return BfpCodec(bits, options.rounding) if bits + 1 < form.width else None
+        return _bfp(bits, options.rounding) if bits + 1 < form.width else None
     if bits > form.mantissa:
         raise UsageError(
             f"bit fusion v1 of {bits} mantissa bits: tensor {tensor.name!r} is {tensor.dtype}, "
             f"which has {form.mantissa}"
         )
     return FloatCodec(1 + form.exponent + bits)
+
+
+@cache  # one for all: to compare two takes longer than what else is done for a tensor
+def _bfp(bits: int, rounding: str) -> BfpCodec:
+    return BfpCodec(bits, rounding)
 
 
 def free_of(
@@ -167,7 +173,7 @@ def survey(
     """Look over a tensor's values where its codec wants that; fall to lossless if it must."""
     tensor = values.spec(place)
     try:
-        codec.check(RunSpec.of(tensor.dtype, [tensor.shape]))
+        codec.check(run_of(tensor.dtype, tensor.shape))
         if not codec.surveys:
             return Coding(codec, None, bases)
         found = codec.survey(

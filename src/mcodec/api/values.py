@@ -12,7 +12,7 @@ from mcodec import allowance
 from mcodec.api.smalls import SMALL, Smalls
 from mcodec.codec import coder
 from mcodec.storage import is_url
-from mcodec.types import RUN_ALIGNMENT, RunSpec, itemsize, numpy_dtype
+from mcodec.types import RUN_ALIGNMENT, RunSpec, itemsize, numpy_dtype, run_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -125,7 +125,7 @@ class Values:
             if tensor.size:
                 yield read(place, 0, tensor.size)
             return
-        run = RunSpec.of(tensor.dtype, [tensor.shape])
+        run = run_of(tensor.dtype, tensor.shape)
         for block in range(run.blocks):
             yield read(place, *run.span(block))
 
@@ -140,7 +140,7 @@ class Values:
         coding = self._coding(place)
         if coding is None or coding.codec.exact(tensor.dtype):
             return self.read(place, start, stop)
-        run = RunSpec.of(tensor.dtype, [tensor.shape])
+        run = run_of(tensor.dtype, tensor.shape)
         out = np.empty(stop - start, numpy_dtype(tensor.dtype))
         for block in range(start // run.block, -(-stop // run.block)):
             low, high = run.span(block)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mcodec.codec.maxima import numbers_of
+from mcodec.codec.base import NotCodableError
+from mcodec.codec.maxima import NOT_FINITE, numbers_of
 from mcodec.codec.streams import as_bytes, invalid
+from mcodec.types import FLOATS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
     from mcodec.codec.scope import Scope
     from mcodec.codec.streams import Stream
-    from mcodec.types import RunSpec
+    from mcodec.types import FloatFormat, RunSpec
 
     Exponents = NDArray[np.int16]
 
@@ -37,9 +39,23 @@ def exponents_of(dtype: str, maxima: NDArray[np.uint64]) -> Exponents:
     """
     import numpy as np
 
+    if len(maxima) == 1:  # of a tensor scope, as most are: a third of a small tensor's survey
+        return np.array([_exponent_of(FLOATS[dtype], int(maxima[0]))], np.int16)
     exponents = np.frexp(numbers_of(dtype, maxima))[1].astype(np.int16)
     exponents[maxima == 0] = ZERO_SCOPE
     return exponents
+
+
+def _exponent_of(form: FloatFormat, pattern: int) -> int:
+    if pattern == 0:
+        return ZERO_SCOPE
+    exponent = pattern >> form.mantissa
+    least = 2 - (1 << form.exponent - 1)  # of normal numbers, and of what is below them
+    if exponent == 0:
+        return pattern.bit_length() - form.mantissa + least
+    if exponent == (1 << form.exponent) - 1:
+        raise NotCodableError(NOT_FINITE)
+    return exponent + least
 
 
 def block_exponents(run: RunSpec, block: int, bits: NDArray[Any], scope: Scope) -> Exponents:

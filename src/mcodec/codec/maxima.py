@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from mcodec.codec.base import NotCodableError
 from mcodec.codec.streams import patterns
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from mcodec.codec.scope import Scope
     from mcodec.types import TensorSpec
+
+
+NOT_FINITE: Final = "it holds NaN or infinity"
 
 
 def scope_maxima(
@@ -60,6 +63,6 @@ def numbers_of(dtype: str, maxima: NDArray[np.uint64]) -> NDArray[np.float64]:
 
     form = FLOATS[dtype]
     if maxima.size and int(maxima.max()) >> form.mantissa == (1 << form.exponent) - 1:
-        raise NotCodableError("it holds NaN or infinity")
+        raise NotCodableError(NOT_FINITE)
     values = maxima.astype(f"<u{form.width // 8}").view(numpy_dtype(dtype))
     return values.astype(np.float64)

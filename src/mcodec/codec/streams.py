@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from mcodec.codec.scratch import take
@@ -32,7 +33,14 @@ def plane_bytes(n: int) -> int:
 
 def patterns(values: NDArray[Any]) -> NDArray[Any]:
     """View an array of a float dtype as the unsigned integers of its width."""
-    return values.view(f"<u{values.dtype.itemsize}")
+    return values.view(_unsigned(values.dtype.itemsize))
+
+
+@cache  # making it of its name takes longer than the view
+def _unsigned(size: int) -> np.dtype[Any]:
+    import numpy as np
+
+    return np.dtype(f"<u{size}")
 
 
 def as_bytes(stream: Stream | None) -> NDArray[np.uint8]:

@@ -114,6 +114,8 @@ void bind_lists(nb::module_& m);   // bindings_lists.cpp
 }  // namespace mcodec
 
 NB_MODULE(_stored, m) {
+    // A thread that a program leaves behind may hold a file until there is no interpreter any more.
+    nb::set_leak_warnings(false);
     m.def("read", &mcodec::read, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none());
     m.def("plain_rows", &mcodec::count_plain);
     m.def("overlap", &mcodec::find_overlap);

@@ -112,6 +112,7 @@ nb::tuple targets() {
 }  // namespace mcodec
 
 NB_MODULE(_native, m) {
+    nb::set_leak_warnings(false);  // see stored/bindings.cpp
     using nb::arg;
     m.def("split_float", &mcodec::split_float);
     m.def("split_bfp", &mcodec::split_bfp, arg(), arg(), arg(), arg(), arg(), arg().none(),
