@@ -56,7 +56,7 @@ begun.wait()
 
 def test_a_thread_that_is_left_behind_with_a_file_says_nothing(tmp_path: Path) -> None:
     mcodec.pack({"A": {"w": cases.weights("float32", (60, 60))}}, tmp_path / "x.mc", jobs=1)
-    command = [sys.executable, "-c", LEFT, tmp_path / "x.mc"]
+    command = [sys.executable, "-c", LEFT, str(tmp_path / "x.mc")]
     done = subprocess.run(command, check=True, timeout=60, capture_output=True)
     assert (done.stdout, done.stderr) == (b"", b"")
 
