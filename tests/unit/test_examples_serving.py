@@ -110,7 +110,7 @@ def test_both_tasks_at_once(example: Any, path: Path, served: str) -> None:
         rng = random.Random(seed)
         try:
             with httpx.Client(base_url=served, timeout=PATIENCE) as client:
-                while time.monotonic() < end:
+                while time.monotonic() < end or not all(answered.values()):
                     name, at = rng.choice("AB"), rng.randrange(len(images) - 3)
                     some = images[at : at + 3].tolist()
                     reply = client.post(f"/tasks/{name}/predict", json={"images": some})
@@ -130,7 +130,6 @@ def test_both_tasks_at_once(example: Any, path: Path, served: str) -> None:
         thread.join(PATIENCE)
     assert not any(thread.is_alive() for thread in threads)
     assert not errors
-    assert min(answered.values()) > 0
 
 
 def test_what_it_says_of_wrong_requests(served: str) -> None:
