@@ -153,19 +153,21 @@ def test_an_interrupt_keeps_what_is_done(jobs: int, folder: Path) -> None:
         start_new_session=True,
     )
     deadline = time.monotonic() + TIMEOUT
-    while cells(folder) < 2 and time.monotonic() < deadline:
+    # Workers end in any order: what the file has to have is the model as it is, and one more.
+    while None not in (found := settings(folder)) or len(found) < 2:
+        assert time.monotonic() < deadline
         time.sleep(0.05)
     os.killpg(running.pid, signal.SIGINT)  # as a terminal does: to the workers too
     out, err = running.communicate(timeout=TIMEOUT)
     assert (running.returncode, out, err) == (130, b"", b"mcodec: interrupted\n")
-    kept = cells(folder)
-    assert 2 <= kept < 31
+    kept = settings(folder)
+    assert 2 <= len(kept) < 31
     while is_alive(running.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not is_alive(running.pid)
-    more = ("--keep", "31", "-o", "s.json")
+    more = ("--keep", str(max(filter(None, kept))), "-o", "s.json")
     assert call("sweep", "a.safetensors", "--evaluate", "score.py:slow", *more).code == 0
-    assert cells(folder) == kept
+    assert settings(folder) == kept
 
 
 def is_alive(group: int) -> bool:
@@ -177,9 +179,9 @@ def is_alive(group: int) -> bool:
     return True
 
 
-def cells(folder: Path) -> int:
-    """Return how many cells are in the file so far."""
+def settings(folder: Path) -> list[int | None]:
+    """Return the settings of the cells that are in the file so far."""
     try:
-        return len(json.loads((folder / "s.json").read_text())["cells"])
+        return [cell["setting"] for cell in json.loads((folder / "s.json").read_text())["cells"]]
     except FileNotFoundError:
-        return 0
+        return []
