@@ -10,7 +10,7 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -291,34 +291,3 @@ class RunSpec:
 def run_of(dtype: str, shape: tuple[int, ...]) -> RunSpec:
     """Return the geometry of a run of one tensor."""
     return RunSpec.of(dtype, [shape])
-
-
-class CodecLike(Protocol):
-    """What the container needs to know of a codec; `mcodec.codec.base` has the rest."""
-
-    @property
-    def codec_id(self) -> str:
-        """The id in the registry."""
-        ...
-
-    def check(self, run: RunSpec) -> None:
-        """Raise CodecConfigError if the codec cannot carry the run."""
-        ...
-
-    def head_streams(self, run: RunSpec) -> tuple[StreamSpec, ...]:
-        """Return the streams of the run's head."""
-        ...
-
-    def block_streams(self, run: RunSpec, block: int, mode: int) -> tuple[StreamSpec, ...] | None:
-        """Return the streams of a block in a mode; None for a mode that the codec has not."""
-        ...
-
-    def roles(self, dtype: str) -> tuple[str, ...]:
-        """Return the dtypes of the runs that a run of a dtype stands on, one a role."""
-        ...
-
-    def counted_streams(
-        self, run: RunSpec, block: int, mode: int, streams: Sequence[memoryview | Fill | None]
-    ) -> tuple[StreamSpec, ...]:
-        """Return the streams of a block with the exact lengths of those that are counted."""
-        ...

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from mcodec.api.slices import Rows
     from mcodec.api.sparse import CsrMatrix
     from mcodec.codec.base import View
+    from mcodec.container.codeclike import CodecLike
     from mcodec.container.manifest import Task as Entry
-    from mcodec.types import CodecLike
 
 
 class Task(Mapping[str, "NDArray[Any]"]):

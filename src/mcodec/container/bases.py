@@ -13,8 +13,9 @@ from mcodec.types import itemsize
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from mcodec.container.codeclike import CodecLike
     from mcodec.container.manifest import Bases, Manifest, Run
-    from mcodec.types import CodecLike, RunSpec
+    from mcodec.types import RunSpec
 
     Place = tuple[int, int]  # run, member
 

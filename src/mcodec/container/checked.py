@@ -11,11 +11,12 @@ from mcodec.container.bases import DIGEST, check_bases, check_named, touched_byt
 from mcodec.container.listed import Listed
 from mcodec.container.manifest import refuse
 from mcodec.errors import CodecConfigError
-from mcodec.types import CodecLike, RunSpec, itemsize
+from mcodec.types import RunSpec, itemsize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from mcodec.container.codeclike import CodecLike
     from mcodec.container.manifest import Manifest, Run, Task
 
     Sum = tuple[int, tuple[int, ...], bool]  # `stored.sum_of`

@@ -18,13 +18,14 @@ from mcodec.container.layout import Chunk, chunk_of
 from mcodec.container.rows import Row, RowTable
 from mcodec.errors import FormatError
 from mcodec.limits import decoded_budget
-from mcodec.types import FILL, RAW, ZSTD, CodecLike, CodedStream, Fill, RunSpec
+from mcodec.types import FILL, RAW, ZSTD, CodedStream, Fill, RunSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from mcodec.container.checked import ParseCodec
+    from mcodec.container.codeclike import CodecLike
     from mcodec.container.manifest import Manifest
     from mcodec.storage import ByteSource
     from mcodec.stored import Scratch

@@ -14,12 +14,13 @@ from mcodec import stored
 from mcodec.container.header import ROW_SIZE, Header
 from mcodec.errors import FormatError
 from mcodec.limits import MAX_CHUNK_RAW
-from mcodec.types import FILL, RAW, ZSTD, CodecLike, RunSpec, StreamSpec
+from mcodec.types import FILL, RAW, ZSTD, RunSpec, StreamSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mcodec.container.checked import Checked
+    from mcodec.container.codeclike import CodecLike
 
     Streams = tuple[StreamSpec, ...]
 
