@@ -40,7 +40,7 @@ PARTS: Final[tuple[tuple[Any, str, str], ...]] = (
     (stored, "code code_symbols join repeats digest", "coding"),
     (stored, "join_bytes", "output"),
     (frames, "compress decompress", "zstd"),
-    (stored.Scratch, "read place", "read, hash, zstd"),
+    (stored.Scratch, "place", "read, hash, zstd"),
     (os, "writev pwritev pwrite fsync replace", "output"),
 )
 COLUMNS: Final = ("kernels", "coding", "zstd", "read, hash, zstd", "blake3", "output")

@@ -23,6 +23,7 @@ from mcodec.stored import ChunkError, Scratch, reference
 from mcodec.stored.placed import Placed
 from mcodec.types import FILL, RAW, ZSTD, Fill
 from support import cases
+from support.chunks import read_chunks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,12 +41,11 @@ def row(data: bytes, offset: int, coder: int = RAW, raw: int | None = None, **fi
 
 def decoded(frame: bytes, raw: int) -> bytes | None:
     """Return what a frame decodes to here; None where it is refused."""
-    scratch = Scratch()
     try:
-        (start,) = scratch.read([(64, frame)], row(frame, 64, ZSTD, raw), verify=True)
+        (data,) = read_chunks([(64, frame)], row(frame, 64, ZSTD, raw))
     except ChunkError:
         return None
-    return bytes(scratch.memory[start : start + raw])
+    return bytes(data)
 
 
 def expected(frame: bytes, raw: int) -> bytes | None:
@@ -127,8 +127,10 @@ def test_chunks_anywhere(sizes: list[int], gaps: list[int], shuffled: Any) -> No
         chunks.append((row(stored, len(file), ZSTD if index % 2 else RAW, size), data))
         file += stored
     fill = ROW.pack(0, 0, 77, EMPTY_HASH, FILL, 9, 0, 1, 0, b"\0\0\0")
-    chunks.append((fill, b""))
+    chunks.append((fill, bytes([9]) * 77))
     shuffled.shuffle(chunks)
+    rows = b"".join(one for one, _ in chunks)
+    coders = [coder for _, _, _, _, coder, *_ in ROW.iter_unpack(rows)]
     reader = os.memfd_create("chunks")
     try:
         os.write(reader, file)
@@ -136,21 +138,15 @@ def test_chunks_anywhere(sizes: list[int], gaps: list[int], shuffled: Any) -> No
             reader,
             [(0, bytes(file))],
             [(0, bytes(file[:100])), (100, bytes(file[100:]))],
+            bytes(file),
         ):
             scratch = Scratch()
             for _ in range(2):  # the second time into the same memory
-                starts = scratch.read(source, b"".join(one for one, _ in chunks), verify=True)
-                for start, (_, data) in zip(starts, chunks, strict=True):
-                    assert bytes(scratch.memory[start : start + len(data)]) == data
-        scratch = Scratch()
-        starts = scratch.read(
-            memoryview(bytes(file)), b"".join(one for one, _ in chunks), verify=True
-        )
-        for start, (packed, data) in zip(starts, chunks, strict=True):
-            offset, coder = ROW.unpack(packed)[0], ROW.unpack(packed)[4]
-            assert (start < 0) == (coder != ZSTD)
-            held, at = (scratch.memory, start) if coder == ZSTD else (file, offset)
-            assert bytes(held[at : at + len(data)]) == data
+                found = read_chunks(source, rows, scratch=scratch)
+                assert [bytes(one) for one in found] == [data for _, data in chunks]
+            here = [at >= 0 for at in found.offsets]
+            mapped = isinstance(source, bytes)  # what is stored as it is stays where it is
+            assert here == [coder != FILL and (coder == ZSTD or not mapped) for coder in coders]
     finally:
         os.close(reader)
 
@@ -188,10 +184,9 @@ def test_streams_of_a_chunk() -> None:
 def test_a_hash_that_does_not_match() -> None:
     wrong = row(TEXT, 0, digest=1)
     with pytest.raises(ChunkError, match="hash"):
-        Scratch().read([(0, TEXT)], wrong, verify=True)
-    scratch = Scratch()
-    (start,) = scratch.read([(0, TEXT)], wrong, verify=False)
-    assert scratch.memory[start : start + len(TEXT)] == TEXT
+        read_chunks([(0, TEXT)], wrong)
+    (data,) = read_chunks([(0, TEXT)], wrong, verify=False)
+    assert bytes(data) == TEXT
 
 
 def test_a_file_that_ends_early(tmp_path: Path) -> None:
@@ -201,15 +196,15 @@ def test_a_file_that_ends_early(tmp_path: Path) -> None:
     try:
         for source in (descriptor, [(0, TEXT[:-1])], [(1, TEXT)], [], TEXT[:-1]):
             with pytest.raises(ChunkError, match="ends early"):
-                Scratch().read(source, row(TEXT, 0), verify=True)
+                read_chunks(source, row(TEXT, 0))
     finally:
         os.close(descriptor)
     with pytest.raises(OSError, match="descriptor"):
-        Scratch().read(descriptor, row(TEXT, 0), verify=True)
+        read_chunks(descriptor, row(TEXT, 0))
 
 
 def test_no_chunks() -> None:
-    assert Scratch().read([], b"", verify=True) == []
+    assert list(read_chunks([], b"")) == []
 
 
 @given(

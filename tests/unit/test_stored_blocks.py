@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from mcodec import frames, stored
 from mcodec.container.rows import ROW
 from mcodec.frames import FrameError
-from mcodec.stored import ChunkError, Scratch
+from mcodec.stored import ChunkError
 from mcodec.types import ZSTD
+from support.chunks import read_chunks
 
 SPREADS = (0.3, 1.0, 3.0, 10.0, 20.0, 40.0, 70.0)  # codes of 1 bit to 8, seldom over 11
 
@@ -39,11 +40,7 @@ def read(chunks: list[tuple[bytes, int]], wrong_hash: int | None = None) -> list
         digest = xxhash.xxh3_64_intdigest(frame) ^ (index == wrong_hash)
         rows += ROW.pack(len(file), len(frame), raw, digest, ZSTD, 0, 0, 1, 0, b"\0\0\0")
         file += frame + bytes(-len(frame) % 64)
-    scratch = Scratch()
-    starts = scratch.read([(0, bytes(file))], rows, verify=True)
-    return [
-        bytes(scratch.memory[at : at + raw]) for at, (_, raw) in zip(starts, chunks, strict=True)
-    ]
+    return [bytes(chunk) for chunk in read_chunks([(0, bytes(file))], rows)]
 
 
 STREAMS = st.tuples(

@@ -237,37 +237,6 @@ class Scratch:
     def __init__(self) -> None:
         self.memory = bytearray()
 
-    def read(
-        self, source: int | Buffer | Sequence[tuple[int, Buffer]], rows: Buffer, *, verify: bool
-    ) -> list[int]:
-        """Read chunks into the memory, in place of what was there.
-
-        Parameters
-        ----------
-        source
-            A file descriptor; the whole file, mapped; or parts of it that are in memory, each with
-            its offset.
-        rows
-            The chunks' rows, 32 bytes each, checked (`container.rows`).
-        verify
-            Whether to check hashes.
-
-        Returns
-        -------
-        list of int
-            Where in `memory` the decoded bytes of each chunk begin; -1 where they stand in the
-            mapping, as they are stored. Without meaning for ``fill``.
-
-        Raises
-        ------
-        ChunkError
-            A chunk is damaged, or the file ends early.
-        OSError
-            The file cannot be read.
-        """
-        found: list[int] = self._read(source, rows, verify, None)
-        return found
-
     def place(
         self,
         source: int | Buffer | Sequence[tuple[int, Buffer]],
@@ -276,14 +245,19 @@ class Scratch:
         *,
         verify: bool,
     ) -> memoryview:
-        """Read chunks as `read` does, and cut those of several streams into these.
+        """Read chunks into the memory, in place of what was there, and cut them into streams.
 
         Parameters
         ----------
-        source, rows, verify
-            As there.
+        source
+            A file descriptor; the whole file, mapped; or parts of it that are in memory, each with
+            its offset.
+        rows
+            The chunks' rows, 32 bytes each, checked (`container.rows`).
         lengths
             Bytes of all streams, as 64-bit numbers; those of one that is alone do not count.
+        verify
+            Whether to check hashes.
 
         Returns
         -------
@@ -292,17 +266,15 @@ class Scratch:
 
         Raises
         ------
-        ChunkError, OSError
-            As there; also where the streams are not all of a chunk.
+        ChunkError
+            A chunk is damaged, the file ends early, or the streams are not all of a chunk.
+        OSError
+            The file cannot be read.
         """
-        found = self._read(source, rows, verify, lengths)
-        return memoryview(found).cast("q")
-
-    def _read(self, source: Any, rows: Buffer, verify: bool, lengths: array[int] | None) -> Any:
-        found = _impl.read(source, rows, self.memory, verify, lengths)
-        if isinstance(found, int):
+        found = _impl.place(source, rows, self.memory, verify, lengths)
+        if isinstance(found, int):  # the memory that it takes
             self.memory = bytearray(found)
-            found = _impl.read(source, rows, self.memory, verify, lengths)
+            found = _impl.place(source, rows, self.memory, verify, lengths)
         if isinstance(found, tuple):
             raise ChunkError(found)
-        return found
+        return memoryview(found).cast("q")

@@ -3,7 +3,6 @@
 #include "places.hpp"
 
 #include <deque>
-#include <optional>
 
 namespace nb = nanobind;
 
@@ -23,7 +22,7 @@ nb::object packed(const Places& places) {
     return made;
 }
 
-nb::object outcome(const Failure& failure, const Plan& plan, const Places* places) {
+nb::object outcome(const Failure& failure, const Places& places) {
     static const char* const kKinds[] = {"", "hash", "frame", "short"};
     if (failure.kind == Failure::kSystem) {
         errno = failure.error;
@@ -33,20 +32,14 @@ nb::object outcome(const Failure& failure, const Plan& plan, const Places* place
     if (failure.kind != Failure::kNone) {
         return nb::make_tuple(failure.row, kKinds[failure.kind], failure.what);
     }
-    if (places != nullptr) return packed(*places);
-    nb::list starts;
-    for (const Chunk& chunk : plan.chunks) {
-        starts.append(chunk.at == kMapped ? Py_ssize_t{-1} : static_cast<Py_ssize_t>(chunk.at));
-    }
-    return starts;
+    return packed(places);
 }
 
-// See `mcodec.stored.Scratch.read` and, with lengths, `place`.
-nb::object read(nb::handle source, nb::handle rows, nb::handle scratch, bool verify,
-                nb::handle lengths) {
+// See `mcodec.stored.Scratch.place`.
+nb::object place(nb::handle source, nb::handle rows, nb::handle scratch, bool verify,
+                 nb::handle lengths) {
     const Held packed(rows, 0);
-    std::optional<Held> sizes;
-    if (!lengths.is_none()) sizes.emplace(lengths, 0);
+    const Held sizes(lengths, 0);
     Places places;
     const Held room(scratch, PyBUF_WRITABLE);
     const bool is_file = nb::isinstance<nb::int_>(source);
@@ -78,14 +71,14 @@ nb::object read(nb::handle source, nb::handle rows, nb::handle scratch, bool ver
         if (failure.kind == Failure::kNone) {
             failure = decode(found, mapped ? segments.data() : nullptr, room.data(), verify);
         }
-        if (failure.kind == Failure::kNone && sizes &&
+        if (failure.kind == Failure::kNone &&
             !place_streams(found, mapped ? segments.data() : nullptr, room.data(),
-                           reinterpret_cast<const uint64_t*>(sizes->data()),
-                           sizes->size() / sizeof(uint64_t), places)) {
+                           reinterpret_cast<const uint64_t*>(sizes.data()),
+                           sizes.size() / sizeof(uint64_t), places)) {
             failure = {Failure::kFrame, 0, "streams are not as long as they should be", 0};
         }
     }
-    return outcome(failure, found, sizes ? &places : nullptr);
+    return outcome(failure, places);
 }
 
 // See `mcodec.stored.plain_rows`.
@@ -116,7 +109,7 @@ void bind_lists(nb::module_& m);   // bindings_lists.cpp
 NB_MODULE(_stored, m) {
     // A thread that a program leaves behind may hold a file until there is no interpreter any more.
     nb::set_leak_warnings(false);
-    m.def("read", &mcodec::read, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none());
+    m.def("place", &mcodec::place);
     m.def("plain_rows", &mcodec::count_plain);
     m.def("overlap", &mcodec::find_overlap);
     mcodec::bind_coders(m);

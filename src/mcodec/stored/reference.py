@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 _PLACE: Final = struct.Struct("<QI20x")  # of a row: where its chunk begins, and how long it is
 
 
-def read(
+def place(
     source: int | Buffer | Sequence[tuple[int, Buffer]],
     rows: Buffer,
     scratch: bytearray,
     verify: bool,
-    lengths: array[int] | None,
+    lengths: array[int],
 ) -> tuple[int, str, str]:
-    """Refuse: see `mcodec.stored.Scratch.read`."""
+    """Refuse: see `mcodec.stored.Scratch.place`."""
     return 0, "reference", "chunks are read one by one"
 
 
