@@ -132,7 +132,7 @@ def sample(values: Values, places: Sequence[Place]) -> Sample:
     """Read a few blocks, always the same, of the run that these tensors would make."""
     import numpy as np
 
-    specs = [values.spec(place) for place in places]
+    specs = values.specs(places)
     run = RunSpec.of(specs[0].dtype, [spec.shape for spec in specs])
     last = run.blocks - 1
     numbers = sorted({last * i // (_BLOCKS - 1) for i in range(_BLOCKS)}) if last > 0 else [0]
@@ -204,6 +204,10 @@ class Thinned(Values):
         if tensor.size <= self._piece * _PIECES:
             return tensor
         return TensorSpec(tensor.name, tensor.dtype, (self._piece * _PIECES,))
+
+    def specs(self, places: Sequence[Place]) -> list[TensorSpec]:
+        """Return what `spec` does of each."""
+        return list(map(self.spec, places))
 
     def weight(self, place: Place) -> float:
         """Return how many values each one stands for."""
